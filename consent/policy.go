@@ -1,0 +1,71 @@
+package consent
+
+import "time"
+
+// Policy is what the operator decided. It is replaced whole when the
+// configuration is read again, never changed.
+type Policy struct {
+	Routes    []Route
+	Limits    *Limits // nil: off
+	Dedupe    bool    // refuse a second identical request while one is open
+	Scopes    map[string]Scope
+	Resources map[string]Resource
+	Lifetime  Lifetime
+	MatchCode bool // give the agent a match_code even where no acr asks for it
+}
+
+// Lifetime bounds a request and what it yields.
+type Lifetime struct {
+	Default, Min, Max time.Duration // of a request; 300 s, 10 s, 3600 s
+	Token             time.Duration // of an access token; 300 s
+}
+
+// Scope is a scope that may be asked for.
+type Scope struct {
+	Words  map[string]string // language :: what it lets the agent do
+	MinACR string
+}
+
+// Resource is an API that tokens may be for.
+type Resource struct {
+	IntrospectBy []string // client ids that may introspect its tokens
+}
+
+// Route is an ordered list of channels, chosen by the first Route whose
+// conditions hold.
+type Route struct {
+	ACR, Client, Type string // conditions; empty: any
+	Steps             []RouteStep
+	EscalateAfter     time.Duration // until the next step is tried; 30 s
+}
+
+// RouteStep is one channel of a route.
+type RouteStep struct {
+	Channel string
+	Reply   bool // answers by message count
+}
+
+// RouteFor returns the first route that fits, or nil.
+func (p *Policy) RouteFor(req *Request, types []string) *Route {
+	for i := range p.Routes {
+		r := &p.Routes[i]
+		if r.ACR != "" && !contains(req.ACR, r.ACR) ||
+			r.Client != "" && r.Client != req.Client.ID ||
+			r.Type != "" && !contains(types, r.Type) {
+			continue
+		}
+		return r
+	}
+	return nil
+}
+
+// Limits are the budgets that keep one agent from wearing a person down.
+type Limits struct {
+	PairPrompts   int           // per client and person in Window; 5
+	PersonPrompts int           // per person in Window, beyond which prompts fall silent; 20
+	Window        time.Duration // 10 min
+	Notifications int           // per request; 3
+	Denials       int           // in 24 h that freeze the pair; 3
+	Freeze        time.Duration // 24 h
+	Open          int           // open requests in the whole deployment; 0: no limit
+}

@@ -11,7 +11,8 @@ type Policy struct {
 	Scopes    map[string]Scope
 	Resources map[string]Resource
 	Lifetime  Lifetime
-	MatchCode bool // give the agent a match_code even where no acr asks for it
+	MatchCode bool   // give the agent a match_code even where no acr asks for it
+	Reach     string // the strongest acr that any configured means reaches; what needs more is refused at once
 }
 
 // Lifetime bounds a request and what it yields.

@@ -58,6 +58,9 @@ type Store interface {
 	// any process. Keys are hashed before they are stored.
 	Once(ctx context.Context, key string) (bool, error)
 
+	// Same is the tag that is equal for requests that ask the same of the same
+	// person, see [Brief.Same] and [Policy.Admit].
+	Same(req *Request) [8]byte
 	// Freeze stops client from asking the person until the time given.
 	Freeze(ctx context.Context, p Pseudonym, client string, until time.Time) error
 	// History is what limits and the inbox look at, from memory.

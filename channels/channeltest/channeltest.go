@@ -1,0 +1,2 @@
+// Package channeltest is the conformance test that every channel passes.
+package channeltest

@@ -30,6 +30,9 @@ const (
 	streamAudit    = "AUDIT"    // audit: the sealed chain
 	streamEvidence = "EVIDENCE" // evidence.<pseudonym>.<id>: kept for the legal period
 	streamJTI      = "JTI"      // jti.<sha256>: single use of assertions, in memory
+	streamDEK      = "DEK"      // dek.<pseudonym>: data key of a person, wrapped
+	streamSlot     = "SLOT"     // slot.<pseudonym>: one visible prompt, in memory
+	streamFreeze   = "FREEZE"   // freeze.<pseudonym>.<client>
 )
 
 // Buckets, by their name without prefix.
@@ -38,10 +41,7 @@ const (
 	bucketDevices = "DEVICES"
 	bucketClients = "CLIENTS"
 	bucketPolicy  = "POLICY"
-	bucketKeys    = "KEYS"   // signing keys, wrapped
-	bucketDEK     = "DEK"    // <pseudonym>: data key of a person, wrapped
-	bucketSlot    = "SLOT"   // <pseudonym>: one visible prompt, in memory
-	bucketFreeze  = "FREEZE" // <pseudonym>.<client>
+	bucketKeys    = "KEYS" // signing keys, wrapped
 )
 
 // layout lists what an instance consists of. Init creates all of it; Open
@@ -71,6 +71,23 @@ func layout(maxBytes int64) ([]jetstream.StreamConfig, []jetstream.KeyValueConfi
 			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
 			AllowDirect: true, MaxAge: time.Hour, Duplicates: time.Second,
 		},
+		{
+			// A bucket would deny the secure deletion that erasure rests on.
+			// Written once: nobody replaces a person's key.
+			Name: streamDEK, Subjects: []string{"dek.*"},
+			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+			AllowDirect: true, Duplicates: time.Second,
+		},
+		{
+			// A bucket would deny giving back one revision and no other.
+			Name: streamSlot, Subjects: []string{"slot.*"}, Storage: jetstream.MemoryStorage,
+			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+			AllowDirect: true, AllowMsgTTL: true, Duplicates: time.Second,
+		},
+		{
+			Name: streamFreeze, Subjects: []string{"freeze.*.*"},
+			MaxMsgsPerSubject: 1, AllowDirect: true, AllowMsgTTL: true, Duplicates: time.Second,
+		},
 	}
 	buckets := []jetstream.KeyValueConfig{
 		{Bucket: bucketPeople, History: 5},
@@ -78,9 +95,6 @@ func layout(maxBytes int64) ([]jetstream.StreamConfig, []jetstream.KeyValueConfi
 		{Bucket: bucketClients, History: 5},
 		{Bucket: bucketPolicy, History: 5},
 		{Bucket: bucketKeys, History: 5},
-		{Bucket: bucketDEK, History: 1},
-		{Bucket: bucketSlot, History: 1, Storage: jetstream.MemoryStorage, LimitMarkerTTL: time.Second},
-		{Bucket: bucketFreeze, History: 1, LimitMarkerTTL: time.Second},
 	}
 	return streams, buckets
 }

@@ -1,0 +1,12 @@
+// Package ciba is the agents' door: OpenID Client-Initiated Backchannel
+// Authentication (CIBA Core 1.0) in poll and ping mode, with discovery, token
+// introspection (RFC 7662) and revocation (RFC 7009).
+//
+// Start with [NewServer] and [Server.Register]. Every POST goes the same way:
+// [Server.receive] reads one bounded form and authenticates the client, one
+// method turns the form into an answer or an error, and writeError is the only
+// place where an error becomes a response. [Server.Notify] sends one ping.
+//
+// The package decides nothing about a request: it parses, checks ownership and
+// budgets, and reads and writes facts through [consent.Store].
+package ciba

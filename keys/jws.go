@@ -1,0 +1,178 @@
+package keys
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+)
+
+// MaxToken is the longest compact JWS that is made or read, in bytes.
+const MaxToken = 8 << 10
+
+// ErrToken is wrapped by every refusal of a token.
+var ErrToken = errors.New("not a token of ours")
+
+const (
+	kidLen       = 16
+	signatureLen = 64
+	// Our headers have one spelling, so checking one is comparing bytes: no
+	// other algorithm, embedded key, address of a key, repeated or extra
+	// member can be in it (RFC 8725 §3.1, §3.5, §3.11).
+	headerStart  = `{"alg":"ES256","kid":"`
+	headerMiddle = `","typ":"`
+	headerEnd    = `"}`
+	maxHeader    = 128
+	maxType      = 32
+)
+
+// halfOrder is half the order of P-256. Only the smaller of the two valid
+// values of s is made and read, so that a signature has one form.
+var order = elliptic.P256().Params().N
+var halfOrder = new(big.Int).Rsh(order, 1)
+
+// signer is one private key.
+type signer struct {
+	kid string
+	key *ecdsa.PrivateKey
+}
+
+// sign returns claims as a compact JWS (RFC 7515 §3.1).
+func (s *signer) sign(typ string, claims any) (string, error) {
+	if !validType(typ) {
+		return "", fmt.Errorf("signing: %q is no token type", typ)
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("encoding claims: %w", err)
+	}
+	header := make([]byte, 0, maxHeader)
+	header = append(header, headerStart...)
+	header = append(header, s.kid...)
+	header = append(header, headerMiddle...)
+	header = append(header, typ...)
+	header = append(header, headerEnd...)
+
+	size := encoding.EncodedLen(len(header)) + 1 + encoding.EncodedLen(len(payload)) + 1 + encoding.EncodedLen(signatureLen)
+	if size > MaxToken {
+		return "", fmt.Errorf("signing: a token of %d bytes is longer than %d", size, MaxToken)
+	}
+	token := make([]byte, 0, size)
+	token = encoding.AppendEncode(token, header)
+	token = append(token, '.')
+	token = encoding.AppendEncode(token, payload)
+	digest := sha256.Sum256(token)
+	r, v, err := ecdsa.Sign(rand.Reader, s.key, digest[:])
+	if err != nil {
+		return "", fmt.Errorf("signing: %w", err)
+	}
+	if v.Cmp(halfOrder) > 0 {
+		v.Sub(order, v)
+	}
+	var signature [signatureLen]byte
+	r.FillBytes(signature[:signatureLen/2])
+	v.FillBytes(signature[signatureLen/2:])
+	token = append(token, '.')
+	token = encoding.AppendEncode(token, signature[:])
+	return string(token), nil
+}
+
+// verify returns the payload of a token of the given type signed by one of
+// the keys. Every refusal wraps ErrToken.
+func verify(keys map[string]*ecdsa.PublicKey, token, typ string) ([]byte, error) {
+	if len(token) > MaxToken {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrToken, MaxToken)
+	}
+	if !validType(typ) {
+		return nil, fmt.Errorf("%w: no type wanted", ErrToken)
+	}
+	signed, tail, ok := cutLast(token)
+	if !ok {
+		return nil, fmt.Errorf("%w: not a compact JWS", ErrToken)
+	}
+	head, body, ok := strings.Cut(signed, ".")
+	if !ok || strings.Contains(body, ".") || len(head) > maxHeader*4/3 {
+		return nil, fmt.Errorf("%w: not a compact JWS", ErrToken)
+	}
+	header, ok := decodeExact(head)
+	if !ok {
+		return nil, fmt.Errorf("%w: header is not base64url", ErrToken)
+	}
+	kid, ok := readHeader(header, typ)
+	if !ok {
+		return nil, fmt.Errorf("%w: not the header of a %s", ErrToken, typ)
+	}
+	key := keys[kid]
+	if key == nil {
+		return nil, fmt.Errorf("%w: unknown kid", ErrToken)
+	}
+	signature, ok := decodeExact(tail)
+	if !ok || len(signature) != signatureLen {
+		return nil, fmt.Errorf("%w: not an ES256 signature", ErrToken)
+	}
+	r := new(big.Int).SetBytes(signature[:signatureLen/2])
+	s := new(big.Int).SetBytes(signature[signatureLen/2:])
+	digest := sha256.Sum256([]byte(signed))
+	if s.Cmp(halfOrder) > 0 || !ecdsa.Verify(key, digest[:], r, s) {
+		return nil, fmt.Errorf("%w: wrong signature", ErrToken)
+	}
+	payload, ok := decodeExact(body)
+	if !ok {
+		return nil, fmt.Errorf("%w: payload is not base64url", ErrToken)
+	}
+	if err := checkObject(payload); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrToken, err)
+	}
+	return payload, nil
+}
+
+// readHeader returns the kid of a header in our one spelling.
+func readHeader(header []byte, typ string) (kid string, ok bool) {
+	rest, ok := bytes.CutPrefix(header, []byte(headerStart))
+	if !ok || len(rest) != kidLen+len(headerMiddle)+len(typ)+len(headerEnd) {
+		return "", false
+	}
+	if string(rest[kidLen:]) != headerMiddle+typ+headerEnd {
+		return "", false
+	}
+	return string(rest[:kidLen]), true
+}
+
+// validType keeps types to characters that need no escaping.
+func validType(typ string) bool {
+	if typ == "" || len(typ) > maxType {
+		return false
+	}
+	for i := range len(typ) {
+		c := typ[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.') {
+			return false
+		}
+	}
+	return true
+}
+
+func cutLast(s string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(s, '.')
+	if i < 0 {
+		return "", "", false
+	}
+	return s[:i], s[i+1:], true
+}
+
+// decodeExact decodes base64url that has no other spelling.
+func decodeExact(s string) ([]byte, bool) {
+	raw, err := encoding.DecodeString(s)
+	// The decoder skips line ends; a length that does not fit gives them away.
+	if err != nil || base64.RawURLEncoding.EncodedLen(len(raw)) != len(s) {
+		return nil, false
+	}
+	return raw, true
+}

@@ -35,9 +35,10 @@ type Resource struct {
 // Route is an ordered list of channels, chosen by the first Route whose
 // conditions hold.
 type Route struct {
-	ACR, Client, Type string // conditions; empty: any
-	Steps             []RouteStep
-	EscalateAfter     time.Duration // until the next step is tried; 30 s
+	ACR           string // condition: nothing weaker satisfies the request; empty: any
+	Client, Type  string // conditions; empty: any
+	Steps         []RouteStep
+	EscalateAfter time.Duration // until the next step is tried; 30 s
 }
 
 // RouteStep is one channel of a route.
@@ -46,14 +47,24 @@ type RouteStep struct {
 	Reply   bool // answers by message count
 }
 
-// RouteFor returns the first route that fits, or nil.
-func (p *Policy) RouteFor(req *Request, types []string) *Route {
+// RouteFor returns the first route that fits, or nil. types yields the
+// request's authorization_details types and is called at most once.
+func (p *Policy) RouteFor(req *Request, types func() []string) *Route {
+	var have []string
+	read := false
 	for i := range p.Routes {
 		r := &p.Routes[i]
-		if r.ACR != "" && !contains(req.ACR, r.ACR) ||
-			r.Client != "" && r.Client != req.Client.ID ||
-			r.Type != "" && !contains(types, r.Type) {
+		if Rank(req.Weakest()) < Rank(r.ACR) ||
+			r.Client != "" && r.Client != req.Client.ID {
 			continue
+		}
+		if r.Type != "" {
+			if !read {
+				have, read = types(), true
+			}
+			if !contains(have, r.Type) {
+				continue
+			}
 		}
 		return r
 	}

@@ -1,0 +1,11 @@
+package consent
+
+import "errors"
+
+// Why the directory refuses to write an entry. The error around them says in
+// full what to do.
+var (
+	ErrReadOnly = errors.New("read-only here")            // the entry comes from the configuration file
+	ErrTaken    = errors.New("belongs to another person") // a phone number has one owner
+	ErrInvalid  = errors.New("invalid entry")             // a member of the entry is not usable
+)

@@ -1,0 +1,222 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"ringback/consent"
+)
+
+// preloadMin is the number of people from which on their keys are read in
+// one go at the start, instead of one by one.
+const preloadMin = 500
+
+// Stored forms of the directory's entries.
+type (
+	storedPerson struct {
+		V int `json:"v"`
+		consent.Person
+	}
+	storedClient struct {
+		V int `json:"v"`
+		consent.Client
+	}
+	storedDevice struct {
+		V       int       `json:"v"`
+		Stopped bool      `json:"stopped"`
+		At      time.Time `json:"at"`
+	}
+)
+
+// errEntryVersion is returned for an entry of a later release.
+var errEntryVersion = errors.New("written by a later release: upgrade this one")
+
+// preloadKeys reads the stored data keys when there are many people to read.
+func (s *Store) preloadKeys(ctx context.Context) error {
+	stream, err := s.js.Stream(ctx, "KV_"+s.names.stream(bucketPeople))
+	if err != nil {
+		return fmt.Errorf("opening bucket %s: %w", bucketPeople, err)
+	}
+	if stream.CachedInfo().State.NumSubjects < preloadMin {
+		return nil
+	}
+	keys := map[consent.Pseudonym][]byte{}
+	prefix := s.names.subject("dek") + "."
+	for after := uint64(0); ; {
+		list, err := s.messagesAfter(ctx, streamDEK, after, batchMax)
+		if err != nil {
+			return fmt.Errorf("reading data keys: %w", err)
+		}
+		if len(list) == 0 {
+			break
+		}
+		for _, m := range list {
+			keys[consent.Pseudonym(strings.TrimPrefix(m.subject, prefix))] = m.data
+		}
+		after = list[len(list)-1].seq
+	}
+	s.dir.keys.preloaded.Store(&keys)
+	return nil
+}
+
+// applyPerson takes one message of PEOPLE into memory.
+func (s *Store) applyPerson(ctx context.Context, key string, data []byte) error {
+	p := consent.Pseudonym(key)
+	var e *entry
+	if data != nil {
+		person, err := s.openPerson(ctx, p, data)
+		switch {
+		case errors.Is(err, consent.ErrNotFound):
+			// Erased: the entry's removal is on its way.
+		case err != nil && !errors.Is(err, errDamaged) && !errors.Is(err, errEntryVersion):
+			return err
+		case err != nil:
+			s.skipped(ctx, "person "+key, err)
+		default:
+			e = s.newEntry(person)
+		}
+	}
+	d := s.dir
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kept.remove(p)
+	if e != nil {
+		d.kept.add(e)
+		return nil
+	}
+	// Erased here or by another process: do not use the key any longer.
+	s.forgetKey(p)
+	return nil
+}
+
+// openPerson decrypts what sealPerson wrote.
+func (s *Store) openPerson(ctx context.Context, p consent.Pseudonym, data []byte) (*consent.Person, error) {
+	aead, err := s.preloadedKey(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := openValue(aead, s.personPlace(p), data)
+	if err != nil {
+		return nil, err
+	}
+	var stored storedPerson
+	if err := json.Unmarshal(plain, &stored); err != nil {
+		return nil, fmt.Errorf("%w: %v", errDamaged, err)
+	}
+	if stored.V != consent.Version {
+		return nil, errEntryVersion
+	}
+	if s.pseudonym(stored.ID) != p {
+		return nil, errDamaged
+	}
+	return &stored.Person, nil
+}
+
+func (s *Store) sealPerson(ctx context.Context, p consent.Pseudonym, person *consent.Person) ([]byte, error) {
+	plain, err := json.Marshal(storedPerson{consent.Version, *person})
+	if err != nil {
+		return nil, fmt.Errorf("encoding a person: %w", err)
+	}
+	aead, err := s.dataKey(ctx, p, true)
+	if err != nil {
+		return nil, err
+	}
+	return sealValue(aead, s.personPlace(p), plain), nil
+}
+
+func (s *Store) personPlace(p consent.Pseudonym) string {
+	return s.names.subject("people", string(p))
+}
+
+// applyClient takes one message of CLIENTS into memory.
+func (s *Store) applyClient(ctx context.Context, key string, data []byte) error {
+	id, err := untoken(key)
+	if err != nil {
+		s.skipped(ctx, "client "+key, errDamaged)
+		return nil
+	}
+	var c *consent.Client
+	if data != nil {
+		if c, err = s.openClient(id, data); err != nil {
+			s.skipped(ctx, "client "+id, err)
+		}
+	}
+	d := s.dir
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c == nil {
+		delete(d.kept.clients, id)
+	} else {
+		d.kept.clients[id] = c
+	}
+	return nil
+}
+
+// openClient decrypts what sealClient wrote. Sealing keeps whoever can write
+// to the server from adding a client of his own.
+func (s *Store) openClient(id string, data []byte) (*consent.Client, error) {
+	plain, err := s.cfg.Vault.Unwrap(data, s.clientPlace(id))
+	if err != nil {
+		return nil, err
+	}
+	var stored storedClient
+	if err := json.Unmarshal(plain, &stored); err != nil {
+		return nil, fmt.Errorf("%w: %v", errDamaged, err)
+	}
+	if stored.V != consent.Version {
+		return nil, errEntryVersion
+	}
+	if stored.ID != id {
+		return nil, errDamaged
+	}
+	return &stored.Client, nil
+}
+
+func (s *Store) sealClient(c *consent.Client) ([]byte, error) {
+	plain, err := json.Marshal(storedClient{consent.Version, *c})
+	if err != nil {
+		return nil, fmt.Errorf("encoding a client: %w", err)
+	}
+	sealed, err := s.cfg.Vault.Wrap(plain, s.clientPlace(c.ID))
+	if err != nil {
+		return nil, fmt.Errorf("sealing a client: %w", err)
+	}
+	return sealed, nil
+}
+
+// clientPlace is what a sealed client is bound to; no pseudonym looks like it.
+func (s *Store) clientPlace(id string) string { return s.names.subject("clients", token(id)) }
+
+// applyDevice takes one message of DEVICES into memory.
+func (s *Store) applyDevice(ctx context.Context, key string, data []byte) error {
+	owner, device, ok := strings.Cut(key, ".")
+	if !ok || owner == numberClaims {
+		return nil
+	}
+	var stored storedDevice
+	if data != nil {
+		if err := json.Unmarshal(data, &stored); err != nil || stored.V != consent.Version {
+			s.skipped(ctx, "device "+key, errDamaged)
+			return nil
+		}
+	}
+	p, d := consent.Pseudonym(owner), s.dir
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if stored.Stopped {
+		if d.stopped[p] == nil {
+			d.stopped[p] = map[string]bool{}
+		}
+		d.stopped[p][device] = true
+		return nil
+	}
+	delete(d.stopped[p], device)
+	if len(d.stopped[p]) == 0 {
+		delete(d.stopped, p)
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"ringback/consent"
+)
+
+// slotTries bounds how often Slot looks again when the slot changes hands.
+const slotTries = 8
+
+// Slot takes the person's one visible prompt for id, for at most ttl. It
+// returns true if id has it (already), else false and when to look again. The
+// slot is one write-once message in memory that the server forgets by itself.
+func (s *Store) Slot(ctx context.Context, p consent.Pseudonym, id consent.ID, ttl time.Duration) (bool, time.Time, error) {
+	subject := s.names.subject("slot", string(p))
+	for range slotTries {
+		now := s.cfg.Now()
+		until := now.Add(ttl)
+		m := &nats.Msg{Subject: subject, Data: []byte(id.String() + " " + strconv.FormatInt(until.UnixMilli(), 10))}
+		_, err := s.js.PublishMsg(ctx, m, jetstream.WithMsgTTL(seconds(ttl)))
+		if err == nil {
+			return true, until, nil
+		}
+		if !isSecond(err) {
+			return false, time.Time{}, fmt.Errorf("taking a slot: %w", err)
+		}
+		held, err := s.lastMessage(ctx, streamSlot, subject)
+		if errors.Is(err, consent.ErrNotFound) {
+			continue // given back meanwhile
+		}
+		if err != nil {
+			return false, time.Time{}, fmt.Errorf("looking at a slot: %w", err)
+		}
+		holder, until := parseSlot(held.data)
+		if until.After(now) {
+			return holder == id, until, nil
+		}
+		// Over by our clock, while the server takes a while to forget.
+		if err := s.vacate(ctx, held.seq); err != nil {
+			return false, time.Time{}, err
+		}
+	}
+	return false, s.cfg.Now().Add(time.Second), nil
+}
+
+// Release gives the slot back if id has it.
+func (s *Store) Release(ctx context.Context, p consent.Pseudonym, id consent.ID) error {
+	held, err := s.lastMessage(ctx, streamSlot, s.names.subject("slot", string(p)))
+	if errors.Is(err, consent.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking at a slot: %w", err)
+	}
+	if holder, _ := parseSlot(held.data); holder != id {
+		return nil
+	}
+	return s.vacate(ctx, held.seq)
+}
+
+// vacate removes exactly this message, so that a slot which somebody else has
+// taken since stays theirs.
+func (s *Store) vacate(ctx context.Context, seq uint64) error {
+	err := s.dir.slots.DeleteMsg(ctx, seq)
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("giving back a slot: %w", err)
+	}
+	return nil
+}
+
+// parseSlot reads who holds a slot until when. A message that cannot be read
+// is over.
+func parseSlot(data []byte) (consent.ID, time.Time) {
+	name, end, _ := strings.Cut(string(data), " ")
+	id, err := consent.ParseID(name)
+	ms, err2 := strconv.ParseInt(end, 10, 64)
+	if err != nil || err2 != nil {
+		return consent.ID{}, time.Time{}
+	}
+	return id, time.UnixMilli(ms)
+}
+
+// seconds rounds a lifetime up to what the server keeps messages for.
+func seconds(d time.Duration) time.Duration {
+	return max(d+time.Second-1, time.Second).Truncate(time.Second)
+}

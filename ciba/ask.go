@@ -1,0 +1,210 @@
+package ciba
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"ringback/consent"
+	"ringback/details"
+)
+
+const (
+	// interval is the number of seconds between polls (CIBA Core §7.3).
+	interval = 5
+
+	saltSize = 16
+)
+
+// ack is the answer to an accepted request (CIBA Core §7.3) and the code that
+// the agent's screen shows, where there may be need of one.
+type ack struct {
+	AuthReqID string `json:"auth_req_id"`
+	ExpiresIn int    `json:"expires_in"`
+	Interval  int    `json:"interval"`
+	MatchCode string `json:"match_code,omitempty"`
+}
+
+// bcAuthorize is the backchannel authentication endpoint (CIBA Core §7).
+func (s *Server) bcAuthorize(c echo.Context) error {
+	who, f, err := s.receive(c)
+	if err != nil {
+		return err
+	}
+	a, err := s.ask(c.Request().Context(), who, f)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, a)
+}
+
+// ask stores what the form asks for and acknowledges it. Nothing is stored
+// when it returns an error, but for one that leaves open whether a write
+// reached the disk.
+func (s *Server) ask(ctx context.Context, who caller, f form) (*ack, error) {
+	now, policy := s.cfg.Now(), s.cfg.Policy()
+	if err := mayAsk(who.Client); err != nil {
+		return nil, err
+	}
+	req, list, err := s.parse(who.Client, f, policy, now)
+	if err != nil {
+		return nil, err
+	}
+	person, err := s.approver(ctx, who, f)
+	if err != nil {
+		return nil, err
+	}
+	req.Approver, req.Pseudonym = person.ID, s.cfg.Directory.Pseudonym(person.ID)
+	if req.ACR, err = assurance(f.get("acr_values"), req.Scope, list, s.cfg.Details, policy); err != nil {
+		return nil, err
+	}
+	if err := fits(req); err != nil {
+		return nil, err
+	}
+	if err := s.admit(ctx, req, policy, now); err != nil {
+		return nil, err
+	}
+	s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "request asked", slog.String("req", req.ID.String()), slog.String("client", who.ID))
+	return &ack{
+		AuthReqID: s.cfg.Handles.AuthReqID(req.ID),
+		ExpiresIn: seconds(req.ExpiresAt.Sub(now)),
+		Interval:  req.Interval,
+		MatchCode: string(req.Bearers.MatchCode),
+	}, nil
+}
+
+// parse makes a request of the form; approver, acr and id are still missing.
+// Parameters that mean nothing here are ignored (CIBA Core §7.2).
+func (s *Server) parse(c *consent.Client, f form, policy *consent.Policy, now time.Time) (*consent.Request, details.List, error) {
+	if f.get("request") != "" {
+		return nil, nil, refuse(InvalidRequest, "request: signed requests are not supported here, send the parameters in the form")
+	}
+	req := &consent.Request{
+		V: consent.Version, Issuer: s.cfg.Issuer, Door: consent.DoorCIBA,
+		Client: consent.Party{ID: c.ID, Name: c.Name, Host: c.Host},
+		Salt:   make([]byte, saltSize), Mode: c.Mode, Interval: interval, Narrowable: true,
+		BindingMessage: f.get("binding_message"), AskedAt: now,
+		GrantLifetime: seconds(or(policy.Lifetime.Token, defaultToken)),
+	}
+	rand.Read(req.Salt) // never fails
+	if req.Client.Name == "" {
+		req.Client.Name = c.ID
+	}
+	if req.Mode == "" {
+		req.Mode = consent.Poll
+	}
+	var err error
+	if req.Scope, err = scopes(f.get("scope"), c, policy); err != nil {
+		return nil, nil, err
+	}
+	if req.Resource, err = resource(f.get("resource"), c, policy); err != nil {
+		return nil, nil, err
+	}
+	list, err := authorizationDetails(f.get("authorization_details"), s.cfg.Details)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(list) > 0 {
+		req.Details = list.Canonical()
+	}
+	if err := checkBindingMessage(req.BindingMessage); err != nil {
+		return nil, nil, err
+	}
+	lifetime, err := requestLifetime(f.get("requested_expiry"), policy.Lifetime)
+	if err != nil {
+		return nil, nil, err
+	}
+	req.ExpiresAt = now.Add(lifetime)
+	req.Bearers.NotificationToken, err = notificationToken(f.get("client_notification_token"), req.Mode)
+	return req, list, err
+}
+
+// fits refuses what could be asked and approved but not be carried by a token.
+func fits(req *consent.Request) error {
+	raw, err := json.Marshal(accessClaimsOf(req, &consent.Decision{ACR: consent.ACRMatch}, req.AskedAt))
+	if err != nil {
+		return err
+	}
+	if len(raw) > maxClaims {
+		return refuse(InvalidRequest, "scope and authorization_details: %d bytes are more than a token can carry, ask for less at a time", len(raw))
+	}
+	return nil
+}
+
+// admit applies the budgets and stores the request.
+func (s *Server) admit(ctx context.Context, req *consent.Request, policy *consent.Policy, now time.Time) error {
+	history := s.cfg.Store.History(req.Pseudonym)
+	err := policy.Admit(req, s.cfg.Store.Same(req), history, now)
+	var refusal *consent.Refusal
+	if errors.As(err, &refusal) {
+		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "request refused", slog.String("client", req.Client.ID), slog.String("code", string(refusal.Reason)))
+		return refusedBy(refusal, now)
+	}
+	if err != nil {
+		return err
+	}
+	s.number(req, policy, history.Open)
+	return s.cfg.Store.Ask(ctx, req)
+}
+
+// refusedBy is contract: a duplicate is the agent's mistake, a budget or a
+// freeze is policy.
+func refusedBy(r *consent.Refusal, now time.Time) *Error {
+	var e *Error
+	switch r.Reason {
+	case consent.ReasonDuplicate:
+		e = refuse(InvalidRequest, "%s", r.Error())
+	case consent.ReasonFull:
+		e = refuse(Unavailable, "%s", r.Error())
+	default:
+		e = refuseDenied("%s", r.Error())
+	}
+	if r.Reason != consent.ReasonFrozen && r.Until.After(now) {
+		e.RetryAfter = r.Until.Sub(now)
+	}
+	return e
+}
+
+// matchTries bounds the search for a match code that no other open request of
+// the person has; newest is how many of these are compared.
+const (
+	matchTries  = 16
+	matchNewest = 32
+)
+
+// number gives the request its id and, where its assurance or policy may ask
+// for one, its match code. The code follows from the id, so that every process
+// knows the codes of all open requests without reading them.
+func (s *Server) number(req *consent.Request, policy *consent.Policy, open []consent.Brief) {
+	req.ID = consent.NewID()
+	if !policy.MatchCode && !contains(req.ACR, consent.ACRMatch) {
+		return
+	}
+	open = open[max(0, len(open)-matchNewest):]
+	taken := make(map[consent.Secret]bool, len(open))
+	for i := range open {
+		taken[s.matchCode(open[i].ID)] = true
+	}
+	req.Bearers.MatchCode = s.matchCode(req.ID)
+	for try := 0; taken[req.Bearers.MatchCode] && try < matchTries; try++ {
+		req.ID = consent.NewID()
+		req.Bearers.MatchCode = s.matchCode(req.ID)
+	}
+}
+
+// matchCode draws 4 digits, the first 1 to 8, from the keyed code of attempt
+// 0, which no message carries: a million values over 8000 codes, evenly.
+func (s *Server) matchCode(id consent.ID) consent.Secret {
+	n, err := strconv.Atoi(s.cfg.Handles.Code(id, 0))
+	if err != nil {
+		panic("ciba: a code that is no number: " + err.Error())
+	}
+	return consent.Secret(strconv.Itoa(1000 + n%8000))
+}

@@ -1,0 +1,83 @@
+package ciba
+
+import (
+	"net/http"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"ringback/consent"
+)
+
+// metadata describes this service (OpenID Connect Discovery §3, RFC 8414 §2,
+// CIBA Core §4, RFC 9396 §10). What is absent is not supported.
+type metadata struct {
+	Issuer                string   `json:"issuer"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	JWKSURI               string   `json:"jwks_uri"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	BackchannelEndpoint   string   `json:"backchannel_authentication_endpoint"`
+	DeliveryModes         []string `json:"backchannel_token_delivery_modes_supported"`
+	UserCode              bool     `json:"backchannel_user_code_parameter_supported"`
+	Scopes                []string `json:"scopes_supported"`
+	ResponseTypes         []string `json:"response_types_supported"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	ACRs                  []string `json:"acr_values_supported"`
+	SubjectTypes          []string `json:"subject_types_supported"`
+	IDTokenAlgs           []string `json:"id_token_signing_alg_values_supported"`
+	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	InspectAuthMethods    []string `json:"introspection_endpoint_auth_methods_supported"`
+	RevokeAuthMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
+	DetailsTypes          []string `json:"authorization_details_types_supported"`
+	Claims                []string `json:"claims_supported"`
+	ClaimsParameter       bool     `json:"claims_parameter_supported"`
+	RequestParameter      bool     `json:"request_parameter_supported"`
+	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
+}
+
+// discovery serves both well-known documents.
+func (s *Server) discovery(c echo.Context) error {
+	return answer(c, http.StatusOK, s.metadata(s.cfg.Policy()))
+}
+
+func (s *Server) metadata(p *consent.Policy) *metadata {
+	base := strings.TrimSuffix(s.cfg.Issuer, "/")
+	methods := []string{methodBasic, methodPost}
+	m := &metadata{
+		Issuer:                s.cfg.Issuer,
+		TokenEndpoint:         base + "/token",
+		JWKSURI:               base + "/jwks",
+		IntrospectionEndpoint: base + "/introspect",
+		RevocationEndpoint:    base + "/revoke",
+		BackchannelEndpoint:   base + "/bc-authorize",
+		DeliveryModes:         []string{string(consent.Poll), string(consent.Ping)},
+		ResponseTypes:         []string{},
+		GrantTypes:            []string{GrantCIBA},
+		SubjectTypes:          []string{"public"},
+		IDTokenAlgs:           []string{"ES256"},
+		TokenAuthMethods:      methods, InspectAuthMethods: methods, RevokeAuthMethods: methods,
+		DetailsTypes: append([]string{}, s.cfg.Details.Names()...),
+		Claims:       []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "at_hash", "urn:openid:params:jwt:claim:auth_req_id"},
+	}
+	for name := range p.Scopes {
+		m.Scopes = append(m.Scopes, name)
+	}
+	if !slices.Contains(m.Scopes, scopeOpenID) {
+		m.Scopes = append(m.Scopes, scopeOpenID)
+	}
+	sort.Strings(m.Scopes)
+	for _, acr := range consent.ACRs {
+		if p.Reach == "" || consent.Rank(acr) <= consent.Rank(p.Reach) {
+			m.ACRs = append(m.ACRs, acr)
+		}
+	}
+	return m
+}
+
+// jwks serves the keys that our tokens are signed with.
+func (s *Server) jwks(c echo.Context) error {
+	return writeJSON(c, http.StatusOK, s.cfg.Ring.JWKS())
+}

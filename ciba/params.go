@@ -1,0 +1,209 @@
+package ciba
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"ringback/consent"
+	"ringback/details"
+)
+
+// Bounds of a request where policy names none.
+const (
+	defaultLifetime = 300 * time.Second
+	minLifetime     = 10 * time.Second
+	maxLifetime     = 3600 * time.Second
+	defaultToken    = 300 * time.Second
+
+	scopeOpenID  = "openid"
+	scopeOffline = "offline_access"
+
+	maxResource       = 512
+	maxMessage        = 64
+	maxACRs           = 16
+	minNotifyToken    = 22 // characters of b64token that can hold 128 bits
+	maxNotifyToken    = 1024
+	maxRequestedDigit = 20
+)
+
+// scopes reads scope (CIBA Core §7.1). The request must contain openid; what
+// the client may not ask for is refused, not dropped. offline_access is
+// dropped: there are no refresh tokens, and RFC 6749 §3.3 lets the answer say
+// so.
+func scopes(text string, c *consent.Client, p *consent.Policy) ([]string, error) {
+	if text == "" {
+		return nil, refuse(InvalidRequest, "scope: missing, send at least openid")
+	}
+	var list []string
+	openID := false
+	for _, name := range strings.Split(text, " ") {
+		_, known := p.Scopes[name]
+		switch {
+		case name == scopeOpenID:
+			openID = true
+		case name == scopeOffline:
+			continue
+		case name == "" || !known || !inScope(c, name):
+			return nil, refuse(InvalidScope, "scope: %.64s is not a scope that this client may ask for; names are separated by one space", name)
+		}
+		if !contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	if !openID {
+		return nil, refuse(InvalidScope, "scope: must contain openid")
+	}
+	return list, nil
+}
+
+// inScope reports whether the client's registration covers a scope.
+func inScope(c *consent.Client, name string) bool {
+	return c.Scope == "" || contains(strings.Fields(c.Scope), name)
+}
+
+// resource reads resource (RFC 8707 §2): the audience of the token. The
+// client's default stands when it is absent.
+func resource(text string, c *consent.Client, p *consent.Policy) (string, error) {
+	if text == "" {
+		if c.DefaultResource == "" {
+			return "", refuse(InvalidTarget, "resource: missing, and the client has no default_resource; name the API that the token is for")
+		}
+		return c.DefaultResource, nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || !u.IsAbs() || strings.Contains(text, "#") || len(text) > maxResource {
+		return "", refuse(InvalidTarget, "resource: must be an absolute URI without a fragment, at most %d bytes", maxResource)
+	}
+	_, known := p.Resources[text]
+	switch {
+	case text == c.DefaultResource, contains(c.Resources, text):
+	case known && len(c.Resources) == 0:
+	default:
+		return "", refuse(InvalidTarget, "resource: not one that this client may ask for")
+	}
+	return text, nil
+}
+
+// authorizationDetails reads authorization_details (RFC 9396 §2). Absent, it
+// is an empty list.
+func authorizationDetails(text string, reg *details.Registry) (details.List, error) {
+	if text == "" {
+		return nil, nil
+	}
+	list, err := reg.Parse([]byte(text))
+	var field *details.FieldError
+	if errors.As(err, &field) {
+		return nil, refuse(InvalidDetails, "authorization_details: %s", field)
+	}
+	return list, err
+}
+
+// assurance returns the acr values that satisfy a request: acr_values (CIBA
+// Core §7.1; unknown ones are ignored), bounded from below by what the scopes
+// and details need and from above by what this deployment can reach.
+func assurance(text string, scope []string, list details.List, reg *details.Registry, p *consent.Policy) ([]string, error) {
+	asked := strings.Fields(text)
+	if len(asked) > maxACRs {
+		return nil, refuse(InvalidRequest, "acr_values: more than %d values", maxACRs)
+	}
+	least := reg.MinACR(list)
+	for _, name := range scope {
+		least = consent.Stronger(least, p.Scopes[name].MinACR)
+	}
+	wanted := consent.Wanted(asked, least)
+	if len(wanted) == 0 {
+		return nil, refuseDenied("acr_values: this request needs at least %s", least)
+	}
+	var reachable []string
+	for _, acr := range wanted {
+		if p.Reach == "" || consent.Rank(acr) <= consent.Rank(p.Reach) {
+			reachable = append(reachable, acr)
+		}
+	}
+	if len(reachable) == 0 {
+		return nil, refuseDenied("acr_values: the assurance that this request needs cannot be reached here; at most %s can", p.Reach)
+	}
+	return reachable, nil
+}
+
+// checkBindingMessage accepts plain text that looks like no address: it is
+// shown to the person as the agent's own words (CIBA Core §7.1).
+func checkBindingMessage(text string) error {
+	ok := len(text) <= maxMessage
+	for i := 0; i < len(text) && ok; i++ {
+		c := text[i]
+		switch {
+		case isLetter(c):
+			ok = i == 0 || text[i-1] != '.'
+		case '0' <= c && c <= '9', strings.IndexByte(" ._+!?#-", c) >= 0:
+		default:
+			ok = false
+		}
+	}
+	if !ok {
+		return refuse(InvalidBindingMessage, "binding_message: 1 to %d characters of A-Z a-z 0-9 space . _ + ! ? # -, and no letter right after a dot", maxMessage)
+	}
+	return nil
+}
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+
+// requestLifetime reads requested_expiry (CIBA Core §7.1), a positive integer
+// of seconds. What is shorter or longer than policy allows becomes the
+// nearest that it allows; expires_in says which.
+func requestLifetime(text string, l consent.Lifetime) (time.Duration, error) {
+	least, most := or(l.Min, minLifetime), or(l.Max, maxLifetime)
+	if text == "" {
+		return min(max(or(l.Default, defaultLifetime), least), most), nil
+	}
+	n, ok := digits(text)
+	if !ok || n == 0 || len(text) > maxRequestedDigit {
+		return 0, refuse(InvalidRequest, "requested_expiry: must be a positive number of seconds, %d to %d are honoured", seconds(least), seconds(most))
+	}
+	return min(max(time.Duration(n)*time.Second, least), most), nil
+}
+
+func or(d, otherwise time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return otherwise
+}
+
+// notificationToken reads client_notification_token, the bearer of pings
+// (CIBA Core §7.1). Clients that poll need none, and theirs is ignored.
+func notificationToken(text string, mode consent.DeliveryMode) (consent.Secret, error) {
+	if mode != consent.Ping {
+		return "", nil
+	}
+	if text == "" {
+		return "", refuse(InvalidRequest, "client_notification_token: required in delivery mode ping")
+	}
+	if len(text) < minNotifyToken || len(text) > maxNotifyToken || !isB64Token(text) {
+		return "", refuse(InvalidRequest, "client_notification_token: must be %d to %d characters of A-Z a-z 0-9 - . _ ~ + /, then any number of = (RFC 6750 section 2.1)", minNotifyToken, maxNotifyToken)
+	}
+	return consent.Secret(text), nil
+}
+
+// isB64Token reports whether s is a b64token (RFC 6750 §2.1).
+func isB64Token(s string) bool {
+	s = strings.TrimRight(s, "=")
+	for i := range len(s) {
+		c := s[i]
+		if !isLetter(c) && (c < '0' || c > '9') && strings.IndexByte("-._~+/", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}

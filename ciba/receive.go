@@ -1,0 +1,39 @@
+package ciba
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+)
+
+// receive reads a POST: readiness, method, form, client, in this order.
+func (s *Server) receive(c echo.Context) (caller, form, error) {
+	r := c.Request()
+	if r.Method != http.MethodPost {
+		e := refuse(InvalidRequest, "the method must be POST")
+		e.Status, e.Allow = http.StatusMethodNotAllowed, http.MethodPost
+		return caller{}, nil, e
+	}
+	if s.cfg.Ready != nil && s.cfg.Ready() != nil {
+		return caller{}, nil, errBusy
+	}
+	f, err := readForm(r)
+	if err != nil {
+		return caller{}, nil, err
+	}
+	who, err := s.authenticate(r.Context(), r, f)
+	return who, f, err
+}
+
+// answer writes v as JSON.
+func answer(c echo.Context, status int, v any) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return writeJSON(c, status, buf.Bytes())
+}

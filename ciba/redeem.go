@@ -1,0 +1,146 @@
+package ciba
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"ringback/consent"
+	"ringback/keys"
+)
+
+const (
+	typeAccess = "at+jwt" // RFC 9068 §2.1
+	typeID     = "JWT"
+
+	// maxClaims bounds the claims of an access token, so that it can always be
+	// signed once it is settled. What is left over is for the header, the
+	// signature, and what an approval adds.
+	maxClaims = keys.MaxToken*3/4 - 1024
+)
+
+// accessClaims are those of an access token (RFC 9068 §2.2, RFC 9396 §9).
+type accessClaims struct {
+	Issuer        string          `json:"iss"`
+	Subject       string          `json:"sub"`
+	Audience      string          `json:"aud"`
+	ClientID      string          `json:"client_id"`
+	IssuedAt      int64           `json:"iat"`
+	Expiry        int64           `json:"exp"`
+	JTI           string          `json:"jti"` // the request's id, which opens nothing
+	Scope         string          `json:"scope,omitempty"`
+	Details       json.RawMessage `json:"authorization_details,omitempty"`
+	ACR           string          `json:"acr"`
+	AMR           []string        `json:"amr,omitempty"`
+	AuthTime      int64           `json:"auth_time"`
+	GrantedDigest consent.Digest  `json:"granted_digest"`
+}
+
+// idClaims are those of an ID token (OpenID Connect Core §2, CIBA Core §10.3.1).
+type idClaims struct {
+	Issuer    string   `json:"iss"`
+	Subject   string   `json:"sub"`
+	Audience  string   `json:"aud"`
+	Expiry    int64    `json:"exp"`
+	IssuedAt  int64    `json:"iat"`
+	AuthTime  int64    `json:"auth_time"`
+	ACR       string   `json:"acr"`
+	AMR       []string `json:"amr,omitempty"`
+	ATHash    string   `json:"at_hash"`
+	AuthReqID string   `json:"urn:openid:params:jwt:claim:auth_req_id"`
+}
+
+// tokens is a token response (OpenID Connect Core §3.1.3.3, RFC 9396 §7).
+type tokens struct {
+	AccessToken string          `json:"access_token"`
+	TokenType   string          `json:"token_type"`
+	ExpiresIn   int             `json:"expires_in"`
+	IDToken     string          `json:"id_token"`
+	Scope       string          `json:"scope"`
+	Details     json.RawMessage `json:"authorization_details,omitempty"`
+}
+
+// accessClaimsOf says what was granted by d, in a token issued at the time.
+func accessClaimsOf(req *consent.Request, d *consent.Decision, at time.Time) *accessClaims {
+	granted := req.Details
+	if d.Granted != nil {
+		granted = d.Granted
+	}
+	return &accessClaims{
+		Issuer: req.Issuer, Subject: req.Approver, Audience: req.Resource, ClientID: req.Client.ID,
+		IssuedAt: at.Unix(), Expiry: at.Unix() + int64(req.GrantLifetime), JTI: req.ID.String(),
+		Scope: strings.Join(req.Scope, " "), Details: granted,
+		ACR: d.ACR, AMR: d.AMR, AuthTime: d.At.Unix(), GrantedDigest: d.GrantedDigest,
+	}
+}
+
+// redeem settles an approved request and signs its tokens. The first writer
+// settles; nothing is signed that is not settled.
+func (s *Server) redeem(ctx context.Context, st *consent.State, handle string) (*tokens, error) {
+	now := s.cfg.Now()
+	if err := ctx.Err(); err != nil { // a caller that has gone is not settled for
+		return nil, err
+	}
+	if !now.Before(st.RedeemUntil()) {
+		if _, err := s.settle(ctx, st, consent.Settlement{Verb: consent.Lapsed, At: now}); err != nil {
+			return nil, err
+		}
+		return nil, ended(st)
+	}
+	c := accessClaimsOf(st.Request, st.Decided, now)
+	won, err := s.settle(ctx, st, consent.Settlement{
+		Verb: consent.Redeemed, JTI: c.JTI, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.Expiry, 0).UTC(), At: now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !won {
+		return nil, ended(st)
+	}
+	return s.sign(c, handle)
+}
+
+// settle writes m unless the request is settled, and puts into st what is
+// stored then. It reports whether m was the first.
+func (s *Server) settle(ctx context.Context, st *consent.State, m consent.Settlement) (bool, error) {
+	m.V, m.GrantedDigest, m.Nonce = consent.Version, st.Decided.GrantedDigest, rand.Text()
+	stored, err := s.cfg.Store.Settle(ctx, st.Request.ID, m)
+	switch {
+	case err == nil:
+		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "approval settled", slog.String("req", st.Request.ID.String()), slog.String("client", st.Request.Client.ID), slog.String("code", string(m.Verb)))
+		st.Settled = &m
+		return true, nil
+	case errors.Is(err, consent.ErrSettled):
+		st.Settled = &stored
+		return false, nil
+	}
+	return false, err
+}
+
+// sign returns the token response for settled claims.
+func (s *Server) sign(c *accessClaims, handle string) (*tokens, error) {
+	access, err := s.cfg.Ring.Sign(typeAccess, c)
+	if err != nil {
+		return nil, err
+	}
+	hash := sha256.Sum256([]byte(access))
+	id, err := s.cfg.Ring.Sign(typeID, &idClaims{
+		Issuer: c.Issuer, Subject: c.Subject, Audience: c.ClientID, Expiry: c.Expiry, IssuedAt: c.IssuedAt,
+		AuthTime: c.AuthTime, ACR: c.ACR, AMR: c.AMR,
+		ATHash:    base64.RawURLEncoding.EncodeToString(hash[:len(hash)/2]),
+		AuthReqID: handle,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &tokens{
+		AccessToken: access, TokenType: "Bearer", ExpiresIn: int(c.Expiry - c.IssuedAt), IDToken: id,
+		Scope: c.Scope, Details: c.Details,
+	}, nil
+}

@@ -1,0 +1,181 @@
+package ciba
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"ringback/consent"
+)
+
+// token is the token endpoint (CIBA Core §10.1 and §11).
+func (s *Server) token(c echo.Context) error {
+	who, f, err := s.receive(c)
+	if err != nil {
+		return err
+	}
+	r := c.Request()
+	wait := waitOf(r.Header["Prefer"])
+	t, err := s.exchange(r.Context(), who, f, wait)
+	var e *Error
+	if wait > 0 && !(errors.As(err, &e) && e.Code == SlowDown) {
+		c.Response().Header().Set("Preference-Applied", "wait="+strconv.Itoa(seconds(wait)))
+	}
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, t)
+}
+
+// exchange answers one poll: the client is known; then comes ownership, then
+// state. The only error that leaves a trace is slow_down, in the pace.
+func (s *Server) exchange(ctx context.Context, who caller, f form, wait time.Duration) (*tokens, error) {
+	switch grant := f.get("grant_type"); grant {
+	case GrantCIBA:
+	case "":
+		return nil, refuse(InvalidRequest, "grant_type: missing, send %s", GrantCIBA)
+	default:
+		return nil, refuse(UnsupportedGrantType, "grant_type: must be %s", GrantCIBA)
+	}
+	if err := mayAsk(who.Client); err != nil {
+		return nil, err
+	}
+	handle := f.get("auth_req_id")
+	if handle == "" {
+		return nil, refuse(InvalidRequest, "auth_req_id: missing, send the one that the backchannel authentication endpoint returned")
+	}
+	id, ok := s.cfg.Handles.ParseAuthReqID(handle)
+	if !ok {
+		return nil, errForeign
+	}
+	st, err := s.await(ctx, who, id, wait)
+	if err != nil {
+		return nil, err
+	}
+	if st.Status() != consent.StatusApproved {
+		return nil, ended(st)
+	}
+	return s.redeem(ctx, st, handle)
+}
+
+// await returns the state of the caller's own request once it is decided, or
+// the error to answer. A pending request is answered from memory.
+func (s *Server) await(ctx context.Context, who caller, id consent.ID, wait time.Duration) (*consent.State, error) {
+	held := false
+	if b, known := s.cfg.Store.Peek(id); known {
+		if b.Client != who.ID {
+			return nil, errForeign
+		}
+		if b.Decided == "" && s.cfg.Now().Before(b.ExpiresAt) {
+			if err := s.hold(ctx, id, b.Interval, b.ExpiresAt, wait); err != nil {
+				return nil, err
+			}
+			held = true
+		}
+	}
+	st, err := s.owned(ctx, who, id)
+	if err == nil && !held && st.Decided == nil && !st.Overdue(s.cfg.Now()) {
+		if err = s.hold(ctx, id, st.Request.Interval, st.Request.ExpiresAt, wait); err == nil {
+			st, err = s.owned(ctx, who, id)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if st.Overdue(s.cfg.Now()) {
+		err = s.expire(ctx, st)
+	} else if st.Decided == nil {
+		return nil, errPending
+	}
+	s.pace.forget(id)
+	return st, err
+}
+
+// owned reads a request. One of another client and one that does not exist are
+// the same answer.
+func (s *Server) owned(ctx context.Context, who caller, id consent.ID) (*consent.State, error) {
+	st, err := s.cfg.Store.Get(ctx, id)
+	if errors.Is(err, consent.ErrNotFound) {
+		return nil, errForeign
+	}
+	if err == nil && st.Request.Client.ID != who.ID {
+		return nil, errForeign
+	}
+	return st, err
+}
+
+// hold answers a poll of a pending request. It returns nil as soon as the
+// request may have left that state: a decision is durable, or its time is over.
+func (s *Server) hold(ctx context.Context, id consent.ID, interval int, ends time.Time, wait time.Duration) error {
+	now := s.cfg.Now()
+	next, ok := s.pace.poll(id, now, interval, s.holds.has(id))
+	if !ok {
+		e := refuse(SlowDown, "polled too early or twice at a time, wait %d seconds between polls", next)
+		e.RetryAfter = time.Duration(next) * time.Second
+		return e
+	}
+	if wait == 0 {
+		return errPending
+	}
+	held, end := context.WithTimeout(ctx, min(wait, ends.Sub(now)))
+	defer end()
+	if !s.holds.begin(id, end) {
+		return errPending
+	}
+	defer s.holds.end(id)
+	err := s.cfg.Store.Wait(held, id)
+	switch {
+	case ctx.Err() != nil: // nobody is there to take an answer, so nothing is settled
+		return ctx.Err()
+	case err == nil:
+		return nil
+	case held.Err() == nil:
+		return err
+	case s.cfg.Now().Before(ends):
+		return errPending
+	}
+	return nil
+}
+
+// expire writes that an undecided request is over, and puts into st what is
+// stored then: somebody may have been faster.
+func (s *Server) expire(ctx context.Context, st *consent.State) error {
+	d, err := consent.Expire(st, rand.Text(), s.cfg.Now())
+	if err != nil {
+		return err
+	}
+	return s.decide(ctx, st, d)
+}
+
+func (s *Server) decide(ctx context.Context, st *consent.State, d consent.Decision) error {
+	stored, err := s.cfg.Store.Decide(ctx, st.Request.ID, d)
+	switch {
+	case err == nil:
+		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "request decided", slog.String("req", st.Request.ID.String()), slog.String("client", st.Request.Client.ID), slog.String("code", string(d.Verb)))
+		st.Decided = &d
+	case errors.Is(err, consent.ErrDecided):
+		st.Decided = &stored
+	default:
+		return err
+	}
+	return nil
+}
+
+// ended is the answer to a poll of a request that yields no token (any more).
+func ended(st *consent.State) error {
+	switch st.Status() {
+	case consent.StatusDenied:
+		return refuse(AccessDenied, "the person refused")
+	case consent.StatusWithdrawn, consent.StatusCancelled:
+		return refuse(AccessDenied, "the request was taken back")
+	case consent.StatusExpired:
+		return refuse(ExpiredToken, "auth_req_id: the request has ended, ask again")
+	}
+	return errForeign // redeemed, whatever became of the token
+}

@@ -10,8 +10,6 @@
 // The package renders nothing: pages and messages are made by templates.
 package details
 
-import "encoding/json"
-
 // Type describes one type of authorization_details. Paths name members by
 // their names joined with dots ("creditorAccount.iban"); "[]" stands for each
 // element of an array ("items[].name"). A path covers everything below it.
@@ -44,13 +42,14 @@ type Shown struct {
 	// Path of the value.
 	Path string `yaml:"path" json:"path"`
 	// As is how it is written: "text" (default: scalars, lists of scalars),
-	// "money" (an object of amount and currency), "iban", "host" (of a URL), or
-	// "leaves" (anything, leaf by leaf).
+	// "money" (an object of amount, a decimal as a string, and currency),
+	// "iban", or "leaves" (anything, leaf by leaf).
 	As string `yaml:"as,omitempty" json:"as,omitempty"`
 }
 
 // Words say a type in one language. "{path}" stands for the value of a shown
-// path; a part in square brackets is left out when a value in it is absent.
+// path; a part in square brackets is left out when a value in it is absent,
+// and must be there for values that need not be given.
 type Words struct {
 	// Headline is the question, at most 12 words before values are put in.
 	Headline string `yaml:"headline" json:"headline"`
@@ -62,58 +61,11 @@ type Words struct {
 	Consequence string `yaml:"consequence,omitempty" json:"consequence,omitempty"`
 	// Allow is on the button that allows; empty: "Allow" in the language.
 	Allow string `yaml:"allow,omitempty" json:"allow,omitempty"`
-	// SMS follows "asks to" in a message. What it leaves out is not seen by
+	// SMS follows "asks to" (de: "möchte") in a message. What it leaves out is not seen by
 	// those who answer by message.
 	SMS string `yaml:"sms" json:"sms"`
-	// Speech follows "asks to" on a call.
+	// Speech follows "asks to" (de: "möchte") on a call.
 	Speech string `yaml:"speech,omitempty" json:"speech,omitempty"`
 	// Done follows "Allowed:" when it is over; empty: the words of SMS.
 	Done string `yaml:"done,omitempty" json:"done,omitempty"`
 }
-
-// List is a parsed authorization_details array.
-type List []Detail
-
-// Detail is one element of it.
-type Detail struct {
-	Type  string         // the member "type"
-	Value map[string]any // the whole object; numbers are json.Number
-	raw   []byte         // canonical form
-}
-
-// Registry knows every configured type. It never changes.
-type Registry struct{}
-
-// New returns the built-in types and extra ones. An entry with the name of a
-// built-in type and no schema replaces its min_acr and adds to its words. The
-// error joins every mistake found.
-func New(extra []Type) (*Registry, error) { return &Registry{}, nil }
-
-// WithMinACR returns extra with every built-in type's min_acr set to acr
-// where extra does not set it: what a development run starts with.
-func WithMinACR(extra []Type, acr string) []Type { return extra }
-
-// Names lists the known types, sorted (authorization_details_types_supported).
-func (r *Registry) Names() []string { return nil }
-
-// Parse reads authorization_details as an agent sent it: strict JSON, known
-// types only, valid against their schemas, fit to be shown. Errors are
-// *FieldError.
-func (r *Registry) Parse(raw []byte) (List, error) { return r.Read(raw) }
-
-// Read parses details that were validated and stored earlier; none is an
-// empty list. Types that are no longer known are kept.
-func (r *Registry) Read(stored json.RawMessage) (List, error) { return nil, nil }
-
-// Canonical returns the list in the form of RFC 8785.
-func (l List) Canonical() json.RawMessage { return nil }
-
-// Types lists the types in the list, in order, each once.
-func (l List) Types() []string { return nil }
-
-// Narrow reports why granted is not the same as or a smaller version of
-// asked, or nil.
-func (r *Registry) Narrow(asked, granted List) error { return nil }
-
-// MinACR is the strongest min_acr of the types in the list, "" if none has any.
-func (r *Registry) MinACR(l List) string { return "" }

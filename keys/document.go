@@ -107,9 +107,9 @@ func (c *chain) due(now time.Time, period time.Duration) bool {
 }
 
 // known reports whether every process and every verifier that reloads has had
-// time to learn the next key. Both first keys are learned together.
+// time to learn the next key. The first two keys are learned together.
 func (c *chain) known(now time.Time) bool {
-	return c.Next.CreatedAt.Equal(c.Current.CreatedAt) || !now.Before(c.Next.CreatedAt.Add(learnWithin))
+	return len(c.Retired) == 0 || !now.Before(c.Next.CreatedAt.Add(learnWithin))
 }
 
 // prune forgets retired keys that verify nothing any more.

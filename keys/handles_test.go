@@ -3,6 +3,7 @@ package keys
 import (
 	"math/rand/v2"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -256,7 +257,12 @@ func TestCodes(t *testing.T) {
 		}
 	}
 	hits := 0
-	for n := range codeRange {
+	const step = codeRange / forgeries
+	right, err := strconv.Atoi(code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := right % step; n < codeRange; n += step {
 		var text [codeDigits]byte
 		for d, v := codeDigits-1, n; d >= 0; d, v = d-1, v/10 {
 			text[d] = '0' + byte(v%10)

@@ -126,6 +126,11 @@ func (t *Twilio) Receive(r *http.Request, body []byte) (Inbound, error) {
 
 // parse reads a form in which every name occurs once.
 func parse(body []byte) (map[string]string, error) {
+	for pair := range strings.SplitSeq(string(body), "&") {
+		if !strings.Contains(pair, "=") { // ParseQuery would let it pass
+			return nil, forged("a parameter without a value")
+		}
+	}
 	q, err := url.ParseQuery(string(body))
 	if err != nil || len(q) == 0 || len(q) > maxParameters {
 		return nil, forged("not a form of 1 to 64 parameters")

@@ -1,0 +1,272 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"ringback/consent"
+	"ringback/details"
+	"ringback/keys"
+)
+
+// People says whom a client may name: the word "linked" or "any", or a list of
+// ids of people.
+type People struct {
+	Word string
+	List []string
+}
+
+// UnmarshalJSON reads either form.
+func (p *People) UnmarshalJSON(b []byte) error {
+	if json.Unmarshal(b, &p.Word) == nil {
+		if p.Word == "list" {
+			return errors.New("people: write the list itself")
+		}
+		return nil
+	}
+	p.Word = "list"
+	if json.Unmarshal(b, &p.List) != nil {
+		return errors.New("people: write linked, any or a list of ids")
+	}
+	return nil
+}
+
+// MarshalJSON writes the form that was read.
+func (p People) MarshalJSON() ([]byte, error) {
+	if p.Word == "list" {
+		return json.Marshal(p.List)
+	}
+	return json.Marshal(p.Word)
+}
+
+// clientEntry is a client as operators write and read it: the registered
+// metadata names (RFC 7591, CIBA Core §4) and ours.
+type clientEntry struct {
+	ID                   string               `json:"client_id,omitempty"`
+	Secret               string               `json:"client_secret,omitempty"` // only in the answer that makes it
+	Name                 string               `json:"client_name,omitempty"`
+	Host                 string               `json:"verified_host,omitempty"`
+	AuthMethod           string               `json:"token_endpoint_auth_method,omitempty"`
+	Mode                 consent.DeliveryMode `json:"backchannel_token_delivery_mode,omitempty"`
+	NotificationEndpoint string               `json:"backchannel_client_notification_endpoint,omitempty"`
+	GrantTypes           []string             `json:"grant_types,omitempty"`
+	Scope                string               `json:"scope,omitempty"`
+	People               People               `json:"people"`
+	DefaultResource      string               `json:"default_resource,omitempty"`
+	Resources            []string             `json:"resources,omitempty"`
+	MayEnumerate         bool                 `json:"may_enumerate,omitempty"`
+	CreatedAt            time.Time            `json:"created_at,omitzero"`
+	Where                string               `json:"read_only_in,omitempty"` // file and line of an entry that only the file changes
+}
+
+func (s *Server) clientView(c *consent.Client) clientEntry {
+	e := clientEntry{
+		ID: c.ID, Name: c.Name, Host: c.Host, AuthMethod: c.AuthMethod, Mode: c.Mode,
+		NotificationEndpoint: c.NotificationEndpoint, GrantTypes: c.GrantTypes, Scope: c.Scope,
+		People: People{Word: c.People, List: c.PeopleList}, DefaultResource: c.DefaultResource,
+		Resources: c.Resources, MayEnumerate: c.MayEnumerate, CreatedAt: c.CreatedAt,
+	}
+	if e.People.Word == "" {
+		e.People.Word = "linked"
+	}
+	if c.FromFile {
+		if e.Where = s.cfg.Where("client", c.ID); e.Where == "" {
+			e.Where = "configuration"
+		}
+	}
+	return e
+}
+
+func (s *Server) listClients(c echo.Context) error {
+	after, limit, err := page(c)
+	if err != nil {
+		return err
+	}
+	all, next, err := s.cfg.Directory.Clients(c.Request().Context(), after, limit)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, listed(all, next, s.clientView))
+}
+
+func (s *Server) showClient(c echo.Context) error {
+	cl, err := s.client(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, s.clientView(cl))
+}
+
+func (s *Server) addClient(c echo.Context) error {
+	in, err := read[clientEntry](c)
+	if err != nil {
+		return err
+	}
+	cl, secret, err := s.putClient(c.Request().Context(), in)
+	if err != nil {
+		return err
+	}
+	out := newClient{clientEntry: s.clientView(cl), Issuer: s.cfg.Issuer}
+	out.Secret = secret
+	return c.JSON(http.StatusCreated, out)
+}
+
+// newClient is the one answer that shows a secret for the first time.
+type newClient struct {
+	clientEntry
+	Issuer string `json:"issuer,omitempty"` // where it asks
+}
+
+// putClient checks and stores a client and makes its secret.
+func (s *Server) putClient(ctx context.Context, in clientEntry) (*consent.Client, string, error) {
+	if in.Secret != "" || !in.CreatedAt.IsZero() || in.Where != "" {
+		return nil, "", invalid("client_secret, created_at and read_only_in are ours to give.", "Leave them out.")
+	}
+	cl := &consent.Client{
+		ID: in.ID, Name: in.Name, Host: in.Host, AuthMethod: in.AuthMethod, Mode: in.Mode,
+		NotificationEndpoint: in.NotificationEndpoint, GrantTypes: in.GrantTypes, Scope: in.Scope,
+		People: in.People.Word, PeopleList: in.People.List, DefaultResource: in.DefaultResource,
+		Resources: in.Resources, MayEnumerate: in.MayEnumerate, CreatedAt: s.cfg.Now(),
+	}
+	if cl.ID == "" {
+		cl.ID = idFor(cl.Name)
+	}
+	if cl.Name == "" {
+		cl.Name = cl.ID
+	}
+	if cl.AuthMethod == "" {
+		cl.AuthMethod = AuthMethods[0]
+	}
+	if cl.Mode == "" {
+		cl.Mode = consent.Poll
+	}
+	if len(cl.GrantTypes) == 0 {
+		cl.GrantTypes = []string{GrantCIBA}
+	}
+	if err := problems(CheckClient(cl, s.cfg.Dev)); err != nil {
+		return nil, "", err
+	}
+	if err := s.unlike(ctx, cl); err != nil {
+		return nil, "", err
+	}
+	secret := keys.NewToken()
+	cl.SecretHashes = []consent.Digest{keys.TokenDigest(secret)}
+	return cl, secret, s.cfg.Directory.PutClient(ctx, cl)
+}
+
+// unlike refuses an id that is taken and a name that a person could take for
+// another client's.
+func (s *Server) unlike(ctx context.Context, cl *consent.Client) error {
+	for after := ""; ; {
+		all, next, err := s.cfg.Directory.Clients(ctx, after, 1000)
+		if err != nil {
+			return err
+		}
+		for i := range all {
+			if all[i].ID == cl.ID {
+				return conflict(fmt.Sprintf("There is a client %s already.", cl.ID), "Choose another client_id, or remove that client first.")
+			}
+			if all[i].Name != "" && details.Confusable(all[i].Name, cl.Name) {
+				return conflict(fmt.Sprintf("People could take the name %q for that of the client %s.", cl.Name, all[i].ID), "Choose a name that looks different.")
+			}
+		}
+		if after = next; next == "" {
+			return nil
+		}
+	}
+}
+
+func (s *Server) removeClient(c echo.Context) error {
+	ctx := c.Request().Context()
+	cl, err := s.client(ctx, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	if err := s.cfg.Directory.RemoveClient(ctx, cl.ID); err != nil {
+		return err
+	}
+	n, err := s.withdrawAll(ctx, Filter{Client: cl.ID, Status: consent.StatusPending})
+	if err != nil {
+		return err
+	}
+	m, err := s.withdrawAll(ctx, Filter{Client: cl.ID, Status: consent.StatusApproved})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]any{"removed": cl.ID, "withdrawn": n + m})
+}
+
+// renewSecret makes a new secret; the one before it keeps working until the
+// next renewal, so that an agent can be given the new one in peace.
+func (s *Server) renewSecret(c echo.Context) error {
+	ctx := c.Request().Context()
+	cl, err := s.client(ctx, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	secret := keys.NewToken()
+	cl.SecretHashes = append([]consent.Digest{keys.TokenDigest(secret)}, cl.SecretHashes...)
+	if len(cl.SecretHashes) > 2 {
+		cl.SecretHashes = cl.SecretHashes[:2]
+	}
+	if err := s.cfg.Directory.PutClient(ctx, cl); err != nil {
+		return err
+	}
+	out := s.clientView(cl)
+	out.Secret = secret
+	return c.JSON(http.StatusOK, out)
+}
+
+// client returns a copy of a client.
+func (s *Server) client(ctx context.Context, id string) (*consent.Client, error) {
+	cl, err := s.cfg.Directory.Client(ctx, id)
+	if errors.Is(err, consent.ErrNotFound) {
+		return nil, notFound("client", "`ringback client list` shows all of them.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	own := *cl
+	return &own, nil
+}
+
+// problems makes one refusal of all of them.
+func problems(list []Problem) error {
+	if len(list) == 0 {
+		return nil
+	}
+	var parts []string
+	for _, p := range list {
+		parts = append(parts, p.Member+": "+p.What)
+	}
+	return invalid(strings.Join(parts, "; ")+".", "Mend what is named and send it again.")
+}
+
+// idFor makes a client_id that one can recognise from a name: its ASCII
+// letters and digits, and some random ones.
+func idFor(name string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(name) {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			b.WriteRune(r)
+		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
+			b.WriteByte('-')
+		}
+		if b.Len() >= 32 {
+			break
+		}
+	}
+	if slug := strings.Trim(b.String(), "-"); slug != "" {
+		return slug + "-" + strings.ToLower(rand.Text()[:6])
+	}
+	return "client-" + strings.ToLower(rand.Text()[:10])
+}

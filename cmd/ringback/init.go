@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ringback/keys"
+	"ringback/store"
+)
+
+const initUsage = `Usage: ringback init [--config FILE] [--data DIR] [--root-key FILE]
+
+  --config FILE     the configuration; default: the environment's RINGBACK_CONFIG
+  --data DIR        data directory; default /var/lib/ringback (RINGBACK_DATA)
+  --root-key FILE   root key; made when there is none; default /etc/ringback/root.key (RINGBACK_ROOT_KEY)
+
+Makes the root key, the instance, its streams and its signing keys, and prints
+the token of the management API. It refuses to touch what is there already.
+Keep a copy of the root key apart from the data: without it nothing can be
+read, and with both everything can.
+`
+
+// init prepares a place for the service, once.
+func (a *app) init(ctx context.Context, args []string) error {
+	flagSet := flags("init")
+	file := flagSet.String("config", a.getenv("RINGBACK_CONFIG"), "")
+	var given Settings
+	flagSet.StringVar(&given.Data, "data", "", "")
+	flagSet.StringVar(&given.RootKey, "root-key", "", "")
+	if err := alone(flagSet, args); err != nil {
+		return err
+	}
+	cfg, err := LoadConfig(Sources{File: *file, Flags: given, Getenv: a.getenv, StorageOnly: true})
+	if err != nil {
+		fmt.Fprintln(a.stderr, err)
+		return &exit{code: 1}
+	}
+	root, made, err := cfg.rootOrNew()
+	if err != nil {
+		return err
+	}
+	if made {
+		fmt.Fprintf(a.stderr, "Made the root key %s. Keep a copy of it apart from the data.\n", cfg.RootFile)
+	}
+	log := slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	sc := cfg.storeConfig(root, a.now, log)
+	if err := store.Init(ctx, sc); err != nil {
+		return err
+	}
+	sc.Paused = true
+	st, err := store.Open(ctx, sc)
+	if err != nil {
+		return err
+	}
+	_, err = keys.OpenRing(ctx, keys.RingConfig{Root: root, Store: st, Now: a.now, Log: log})
+	if err = errors.Join(err, st.Close(context.WithoutCancel(ctx))); err != nil {
+		return err
+	}
+	where := cfg.Data
+	if cfg.NATS != nil {
+		where = "the streams on the NATS server"
+	}
+	fmt.Fprintf(a.stderr, "Initialised %s.\nThe token of the management API follows; it is not shown again. Keep it as RINGBACK_ADMIN_TOKEN.\n", where)
+	fmt.Fprintln(a.stdout, cfg.adminToken(root))
+	return nil
+}
+
+// rootOrNew reads the root key, or makes its file where there is none.
+func (c *Config) rootOrNew() (root *keys.Root, made bool, err error) {
+	root, err = c.Root()
+	if err == nil || c.RootText != "" || !errors.Is(err, fs.ErrNotExist) {
+		return root, false, err
+	}
+	root = keys.NewRoot()
+	if err := os.MkdirAll(filepath.Dir(c.RootFile), 0o700); err != nil {
+		return nil, false, fmt.Errorf("making the root key: %w", err)
+	}
+	return root, true, root.WriteFile(c.RootFile)
+}
+
+// adminToken is the configured bearer of the management API, else the one that
+// follows from the root key, so that every process of a deployment has it and
+// it lies nowhere.
+func (c *Config) adminToken(root *keys.Root) string {
+	if c.AdminToken != "" {
+		return c.AdminToken
+	}
+	return base64.RawURLEncoding.EncodeToString(keys.NewVault(root).MAC("management token", "1"))
+}
+
+// storeConfig is what the store needs to know of the configuration.
+func (c *Config) storeConfig(root *keys.Root, now func() time.Time, log *slog.Logger) store.Config {
+	sc := store.Config{Dir: c.Data, Dev: c.Dev, Vault: keys.NewVault(root), Now: now, Log: log}
+	if n := c.NATS; n != nil {
+		sc.URL, sc.Creds, sc.Prefix, sc.Monitor, sc.AssumeSynced = n.URL, n.Creds, n.Prefix, n.Monitor, n.AssumeSynced
+	}
+	return sc
+}

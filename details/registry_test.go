@@ -150,3 +150,18 @@ func TestWordsOfBuiltIn(t *testing.T) {
 		t.Errorf("German headline = %q, want %q", got, want)
 	}
 }
+
+func FuzzParsePhrase(f *testing.F) {
+	for _, s := range []string{"Pay {a.b}[ for {c}]?", "{", "[x]", "[[{a}]]", "}{", "{[}]"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := parsePhrase(s)
+		if err != nil {
+			return
+		}
+		if plain := strings.ContainsAny(s, "{}[]"); !plain && p.shape() != s {
+			t.Errorf("parsePhrase(%q) has the shape %q", s, p.shape())
+		}
+	})
+}

@@ -112,8 +112,11 @@ func (s *Store) preloadedKey(ctx context.Context, p consent.Pseudonym) (cipher.A
 	return s.unwrapKey(p, wrapped)
 }
 
-// forgetKey drops what is remembered of a key.
-func (s *Store) forgetKey(p consent.Pseudonym) { s.dir.keys.opened.Delete(p) }
+// forgetKey drops what is remembered of a key, and what it opened.
+func (s *Store) forgetKey(p consent.Pseudonym) {
+	s.dir.keys.opened.Delete(p)
+	s.recent.dropAll(p)
+}
 
 // wrappedKey reads the stored form of a key, or makes one.
 func (s *Store) wrappedKey(ctx context.Context, p consent.Pseudonym, create bool) ([]byte, error) {

@@ -151,14 +151,14 @@ func (s *Store) PersonOf(_ context.Context, p consent.Pseudonym) (*consent.Perso
 // addresses does not matter.
 func (s *Store) Find(ctx context.Context, kind consent.HintKind, value string) (*consent.Person, error) {
 	d := s.dir
-	var found *entry
+	var found *member
 	switch kind {
 	case consent.HintID:
 		return s.Person(ctx, value)
 	case consent.HintPhone:
-		found = d.only(func(l *layer) []*entry { return l.byPhone[consent.Phone(value)] })
+		found = d.only(func(l *layer) []*member { return l.byPhone[consent.Phone(value)] })
 	case consent.HintEmail:
-		found = d.only(func(l *layer) []*entry { return l.byEmail[strings.ToLower(value)] })
+		found = d.only(func(l *layer) []*member { return l.byEmail[strings.ToLower(value)] })
 	}
 	if found == nil {
 		return nil, consent.ErrNotFound
@@ -191,7 +191,7 @@ func (s *Store) Devices(_ context.Context, person string) ([]consent.Device, err
 	// Two processes may have read different files. A number of two people
 	// must not receive the questions of either.
 	if phone := e.person.Phone; phone != "" &&
-		d.only(func(l *layer) []*entry { return l.byPhone[phone] }) != nil {
+		d.only(func(l *layer) []*member { return l.byPhone[phone] }) != nil {
 		out = append(out, consent.Device{ID: e.number, Channel: channelSMS, Address: string(phone)})
 	}
 	out = append(out, consent.Device{ID: channelConsole, Channel: channelConsole, Address: person})
@@ -204,7 +204,7 @@ func (s *Store) Devices(_ context.Context, person string) ([]consent.Device, err
 }
 
 // byID returns the entry that counts for an id: the file's before any other.
-func (d *directory) byID(id string) *entry {
+func (d *directory) byID(id string) *member {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if e, ok := d.file.byID[id]; ok {
@@ -214,10 +214,10 @@ func (d *directory) byID(id string) *entry {
 }
 
 // only returns the one entry among those that list finds, or nil.
-func (d *directory) only(list func(*layer) []*entry) *entry {
+func (d *directory) only(list func(*layer) []*member) *member {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	var found *entry
+	var found *member
 	for _, e := range list(d.file) {
 		if found != nil {
 			return nil
@@ -247,14 +247,14 @@ func (d *directory) declared(p consent.Pseudonym) bool {
 // layer is one source of entries.
 type layer struct {
 	clients     map[string]*consent.Client
-	byID        map[string]*entry
-	byPseudonym map[consent.Pseudonym]*entry
-	byPhone     map[consent.Phone][]*entry
-	byEmail     map[string][]*entry
+	byID        map[string]*member
+	byPseudonym map[consent.Pseudonym]*member
+	byPhone     map[consent.Phone][]*member
+	byEmail     map[string][]*member
 }
 
-// entry is a person with what is derived from it.
-type entry struct {
+// member is a person with what is derived from it.
+type member struct {
 	person    *consent.Person
 	pseudonym consent.Pseudonym
 	number    string // id of the device that the phone number is; empty without one
@@ -263,15 +263,15 @@ type entry struct {
 func newLayer() *layer {
 	return &layer{
 		clients:     map[string]*consent.Client{},
-		byID:        map[string]*entry{},
-		byPseudonym: map[consent.Pseudonym]*entry{},
-		byPhone:     map[consent.Phone][]*entry{},
-		byEmail:     map[string][]*entry{},
+		byID:        map[string]*member{},
+		byPseudonym: map[consent.Pseudonym]*member{},
+		byPhone:     map[consent.Phone][]*member{},
+		byEmail:     map[string][]*member{},
 	}
 }
 
-func (s *Store) newEntry(p *consent.Person) *entry {
-	e := &entry{person: p, pseudonym: s.pseudonym(p.ID)}
+func (s *Store) newMember(p *consent.Person) *member {
+	e := &member{person: p, pseudonym: s.pseudonym(p.ID)}
 	if p.Phone != "" {
 		e.number = s.numberID(p.Phone)
 	}
@@ -285,7 +285,7 @@ func (s *Store) numberID(phone consent.Phone) string {
 	return lower32.EncodeToString(s.cfg.Vault.MAC("phone", string(phone))[:10])
 }
 
-func (l *layer) add(e *entry) {
+func (l *layer) add(e *member) {
 	l.byID[e.person.ID] = e
 	l.byPseudonym[e.pseudonym] = e
 	if p := e.person.Phone; p != "" {
@@ -308,8 +308,8 @@ func (l *layer) remove(p consent.Pseudonym) {
 }
 
 // drop takes e out of the list at key.
-func drop[K comparable](lists map[K][]*entry, key K, e *entry) {
-	var rest []*entry
+func drop[K comparable](lists map[K][]*member, key K, e *member) {
+	var rest []*member
 	for _, other := range lists[key] {
 		if other != e {
 			rest = append(rest, other)

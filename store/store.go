@@ -1,11 +1,16 @@
-// Package store keeps facts in JetStream: the stream is the record, the
-// history and the queue at once.
 package store
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -18,7 +23,7 @@ import (
 // Vault is the cryptography that the store needs but does not own. keys.Vault
 // implements it.
 type Vault interface {
-	Fingerprint() string           // of the root key, for instance.json
+	Fingerprint() string           // of the root key, for the instance record
 	JetStreamKey() string          // encryption at rest of the embedded server
 	MAC(label, data string) []byte // 32 bytes, keyed from the root; label "pseudonym" never rotates
 	Wrap(key []byte, pseudonym string) ([]byte, error)
@@ -27,87 +32,235 @@ type Vault interface {
 
 // Config is what a Store needs.
 type Config struct {
-	Dir          string                          // data directory of the embedded server; empty when URL is set
+	Dir          string                          // data directory of the embedded server; unused when URL is set
 	URL          string                          // external NATS server; empty: embedded
 	Creds        string                          // credentials file for URL; empty: none
 	Monitor      string                          // monitoring address of the external server ("http://host:8222"), where varz is read
 	AssumeSynced bool                            // the operator vouches that the external server syncs every write
 	Prefix       string                          // of streams, buckets, durables and subjects; default "ringback"
-	MaxBytes     int64                           // size at which the fact stream is full; read by Init only; default 8 GiB
+	MaxBytes     int64                           // size at which the stream of facts is full; fixed by Init; default 8 GiB
 	Dev          bool                            // a store made by --dev is only opened with it, and the other way round
+	Paused       bool                            // Open does not follow facts yet: call Start when OnEvent may be called
 	Vault        Vault                           // required
-	OnEvent      func(consent.Event)             // called in order for every fact; must not block; may be nil
+	OnEvent      func(consent.Event)             // called in order for every fact, see Start; must not block; may be nil
 	OnCommit     func(n int, took time.Duration) // called after each durable write of n facts; must not block; may be nil
-	Sealed       func(ctx context.Context) error // asked before each Ask: an error refuses it (sealing lags); may be nil
+	Sealing      func() error                    // an error refuses Ask (the audit chain lags); may be nil
 	Now          func() time.Time                // required
 	Log          *slog.Logger                    // required
 }
 
-// Store implements consent.Store and consent.Directory.
+// maxBytes is Config.MaxBytes with its default.
+func (c *Config) maxBytes() int64 {
+	if c.MaxBytes > 0 {
+		return c.MaxBytes
+	}
+	return 8 << 30
+}
+
+// where names the store in errors, without credentials.
+func (c *Config) where() string {
+	if c.URL == "" {
+		return c.Dir
+	}
+	if u, err := url.Parse(c.URL); err == nil {
+		u.User = nil
+		return u.String()
+	}
+	return "nats.url"
+}
+
+// check reports a configuration that cannot work.
+func (c *Config) check() error {
+	switch {
+	case c.Dir == "" && c.URL == "":
+		return errors.New("opening the store: set data (a directory) or nats.url")
+	case c.Vault == nil:
+		return errors.New("opening the store: there is no root key; set root_key, or make one with ringback init")
+	case c.Now == nil || c.Log == nil:
+		return errors.New("opening the store: Now and Log are required")
+	}
+	return nil
+}
+
+// Store implements consent.Store and consent.Directory. Its methods may be
+// called from many goroutines.
 type Store struct {
 	cfg   Config
 	log   *slog.Logger
 	names names
-	nc    *nats.Conn
-	js    jetstream.JetStream
-	srv   *server.Server // nil when external
-	lock  *os.File       // nil when external
+
+	lock *os.File            // of the data directory; nil when external
+	srv  *server.Server      // nil when external
+	nc   *nats.Conn          // requests
+	wc   *nats.Conn          // writes of facts: a read that waits for a disk must not hold them up
+	fc   *nats.Conn          // what the follower is sent
+	js   jetstream.JetStream // on nc
+
+	// exclusive is true when no other process can write facts, so that what
+	// this one remembers of a request is all there is.
+	exclusive bool
+	writer    uint32 // marks the facts that this process writes
+	commit    *committer
+	reader    *reader
+	index     *index
+	recent    *cache
+	health    health
+
+	startOnce sync.Once
+	stop      context.CancelFunc // of everything that runs in the background
+	running   sync.WaitGroup
+	closing   atomic.Bool
+	ready     chan struct{} // closed when memory is complete
+
+	dir *directory
 }
 
-// Init makes instance, streams and buckets; it refuses where an instance is.
-func Init(ctx context.Context, cfg Config) error { return nil }
+var _ consent.Store = (*Store)(nil)
 
-// Open opens an initialised store and starts following its facts.
-func Open(ctx context.Context, cfg Config) (*Store, error) { return nil, nil }
-
-// Ready reports whether every fact stored before Open has been seen.
-func (s *Store) Ready() bool { return false }
-
-// Close drains and stops.
-func (s *Store) Close(ctx context.Context) error { return nil }
-
-// Fill returns how full the fact stream is, 0 to 1.
-func (s *Store) Fill() float64 { return 0 }
-
-// Filter chooses requests for [Store.Requests].
-type Filter struct {
-	Stuck  bool           // an attempt without an outcome for more than 60 s
-	Client string         // client id; empty: any
-	Status consent.Status // empty: any
+// Init makes streams, buckets and the instance record. It refuses with
+// ErrInitialised where that has been done, and with other errors, which say
+// what to do next, where it could touch somebody's data. It may be called
+// again after it was interrupted.
+func Init(ctx context.Context, cfg Config) error {
+	n, err := newNames(cfg.Prefix)
+	if err == nil {
+		err = cfg.check()
+	}
+	if err != nil {
+		return err
+	}
+	if cfg.URL != "" {
+		return initExternal(ctx, cfg, n)
+	}
+	return initEmbedded(ctx, cfg, n)
 }
 
-// Requests lists the requests in memory (open ones and those that ended within
-// a day), oldest first, at most limit of them after the cursor.
-func (s *Store) Requests(ctx context.Context, f Filter, after string, limit int) (list []*consent.State, next string, err error) {
-	return nil, "", nil
+// Open opens what Init made and, unless cfg.Paused, starts it. It never
+// creates or changes anything that is kept in files. The store is usable for
+// reading at once; Ready says when its memory is complete.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	n, err := newNames(cfg.Prefix)
+	if err == nil {
+		err = cfg.check()
+	}
+	if err != nil {
+		return nil, err
+	}
+	open := openEmbedded
+	if cfg.URL != "" {
+		open = openExternal
+	}
+	s, err := open(ctx, cfg, n)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx); err != nil {
+		s.Close(ctx)
+		return nil, err
+	}
+	if !cfg.Paused {
+		s.Start()
+	}
+	return s, nil
 }
 
-func (s *Store) Ask(ctx context.Context, req *consent.Request) error                  { return nil }
-func (s *Store) Get(ctx context.Context, id consent.ID) (*consent.State, error)       { return nil, nil }
-func (s *Store) Peek(id consent.ID) (consent.Brief, bool)                             { return consent.Brief{}, false }
-func (s *Store) Wait(ctx context.Context, id consent.ID) error                        { return nil }
-func (s *Store) Try(ctx context.Context, id consent.ID, a consent.Attempt) error      { return nil }
-func (s *Store) Conclude(ctx context.Context, id consent.ID, o consent.Outcome) error { return nil }
-func (s *Store) Report(ctx context.Context, id consent.ID, r consent.Receipt) error   { return nil }
-func (s *Store) Miss(ctx context.Context, id consent.ID, m consent.Miss) (int, error) { return 0, nil }
-func (s *Store) Decide(ctx context.Context, id consent.ID, d consent.Decision) (consent.Decision, error) {
-	return d, nil
+// prepare builds what lives in this process on top of a connection.
+func (s *Store) prepare(ctx context.Context) error {
+	var mark [4]byte
+	rand.Read(mark[:]) // never fails
+	s.writer = binary.BigEndian.Uint32(mark[:])
+	s.ready = make(chan struct{})
+	s.index = newIndex(s.cfg.Now)
+	s.recent = newCache(cacheSize, s.cfg.Now)
+	var background context.Context
+	background, s.stop = context.WithCancel(context.Background())
+	if err := s.names.createVolatile(ctx, s.js); err != nil {
+		return err
+	}
+	var err error
+	if s.reader, err = newReader(s.nc, s.names.stream(streamConsent)); err != nil {
+		return err
+	}
+	if s.commit, err = newCommitter(s.wc, s.reader, s.cfg.Now, s.cfg.OnCommit); err != nil {
+		return err
+	}
+	s.running.Go(func() { s.commit.run(background) })
+	if err := s.openHealth(ctx); err != nil {
+		return err
+	}
+	s.running.Go(func() { s.watchHealth(background) })
+	return s.openDirectory(ctx)
 }
-func (s *Store) Settle(ctx context.Context, id consent.ID, st consent.Settlement) (consent.Settlement, error) {
-	return st, nil
+
+// Start begins to follow the facts, for Peek, History, Wait, Requests and
+// Config.OnEvent. Facts stored before are summed up: OnEvent gets one
+// FactAsked for each request that is open or ended within the last hour, then
+// every fact as it arrives. Calling it again does nothing.
+func (s *Store) Start() {
+	s.startOnce.Do(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		stop := s.stop
+		s.stop = func() { stop(); cancel() }
+		s.running.Go(func() { s.follow(ctx) })
+	})
 }
-func (s *Store) Revoke(ctx context.Context, id consent.ID, r consent.Revocation) error { return nil }
-func (s *Store) Claim(ctx context.Context, id consent.ID, n consent.Notice) error      { return nil }
-func (s *Store) Notified(ctx context.Context, id consent.ID, n consent.Notified) error { return nil }
-func (s *Store) History(p consent.Pseudonym) consent.History                           { return consent.History{} }
 
-func (s *Store) Same(req *consent.Request) [8]byte { return [8]byte{} }
+// connect opens the connections.
+func (s *Store) connect(address string, opts ...nats.Option) error {
+	opts = append(opts,
+		nats.Name(s.names.prefix), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond),
+		nats.Timeout(5*time.Second), nats.ErrorHandler(s.asyncError))
+	for _, c := range []**nats.Conn{&s.nc, &s.wc, &s.fc} {
+		conn, err := nats.Connect(address, opts...)
+		if err != nil {
+			return fmt.Errorf("connecting to %s: %w", s.cfg.where(), err)
+		}
+		*c = conn
+	}
+	s.nc.SetReconnectHandler(func(*nats.Conn) { s.health.suspect.Store(true) })
+	var err error
+	if s.js, err = jetstream.New(s.nc); err != nil {
+		return fmt.Errorf("using JetStream: %w", err)
+	}
+	return nil
+}
 
-// What the directory half provides and this half calls:
-//
-//	func (s *Store) openDirectory(ctx context.Context) error // once js is set: opens buckets, starts watchers
-//	func (s *Store) closeDirectory()
-//	func (s *Store) dataKey(ctx context.Context, p consent.Pseudonym, create bool) (cipher.AEAD, error)
-//	func (s *Store) frozen(p consent.Pseudonym) map[string]time.Time // from memory, for History
-//
-// What this half provides: names, bucket and createVolatile of streams.go.
+// asyncError logs what a connection reports outside of any call.
+func (s *Store) asyncError(_ *nats.Conn, _ *nats.Subscription, err error) {
+	s.log.LogAttrs(context.Background(), slog.LevelWarn, "connection to the store reports an error", slog.Any("err", err))
+}
+
+// Close refuses new work, lets writes that have begun finish until ctx ends,
+// and stops. It returns ctx's error when some did not finish.
+func (s *Store) Close(ctx context.Context) error {
+	if s.closing.Swap(true) {
+		return nil
+	}
+	var err error
+	if s.commit != nil {
+		err = s.commit.drain(ctx)
+	}
+	s.closeDirectory()
+	if s.stop != nil {
+		s.stop()
+	}
+	s.running.Wait()
+	s.disconnect()
+	return err
+}
+
+// disconnect closes connections, server and lock, in this order.
+func (s *Store) disconnect() {
+	for _, c := range []*nats.Conn{s.nc, s.wc, s.fc} {
+		if c != nil {
+			c.Close()
+		}
+	}
+	if s.srv != nil {
+		s.srv.Shutdown()
+		s.srv.WaitForShutdown()
+	}
+	if s.lock != nil {
+		s.lock.Close()
+	}
+}

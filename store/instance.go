@@ -1,0 +1,164 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Why [Init] and [Open] refuse. The text of the returned error says what to
+// do next; nothing was changed.
+var (
+	ErrInUse         = errors.New("in use by another process")
+	ErrUninitialised = errors.New("not initialised")
+	ErrInitialised   = errors.New("already initialised")
+	ErrRootKey       = errors.New("made with another root key")
+	ErrDev           = errors.New("development and production stores do not mix")
+	ErrIncomplete    = errors.New("incomplete")
+	ErrNotSynced     = errors.New("the NATS server does not sync every write")
+)
+
+// instance describes what Init made. It is a file in the data directory or,
+// for an external server, a value in a bucket.
+type instance struct {
+	V           int       `json:"v"`
+	ID          string    `json:"id"`
+	Prefix      string    `json:"prefix"`
+	Fingerprint string    `json:"root_key"` // fingerprint, not the key
+	Dev         bool      `json:"dev"`
+	CreatedAt   time.Time `json:"created_at"`
+	Streams     []string  `json:"streams"`
+	Unfinished  bool      `json:"unfinished,omitempty"` // Init began and did not end
+}
+
+func newInstance(cfg *Config, n names) *instance {
+	var id [16]byte
+	rand.Read(id[:]) // never fails
+	return &instance{
+		V: 1, ID: hex.EncodeToString(id[:]), Prefix: n.prefix, Fingerprint: cfg.Vault.Fingerprint(),
+		Dev: cfg.Dev, CreatedAt: cfg.Now().UTC(), Streams: n.kept(), Unfinished: true,
+	}
+}
+
+// readInstance decodes what Init wrote.
+func readInstance(data []byte) (*instance, error) {
+	var in instance
+	if err := json.Unmarshal(data, &in); err != nil {
+		return nil, fmt.Errorf("reading the instance record: %w: restore it from a backup", err)
+	}
+	if in.V != 1 {
+		return nil, fmt.Errorf("reading the instance record: version %d: use the release that wrote it", in.V)
+	}
+	return &in, nil
+}
+
+// belongs refuses an instance that this configuration must not touch.
+func (in *instance) belongs(cfg *Config, n names, where string) error {
+	switch fp := cfg.Vault.Fingerprint(); {
+	case in.Dev && !cfg.Dev:
+		return fmt.Errorf("opening %s: %w: it was made by --dev; use --dev, or initialise another place with: ringback init", where, ErrDev)
+	case !in.Dev && cfg.Dev:
+		return fmt.Errorf("opening %s: %w: it was made without --dev; leave out --dev, or name another place with --data", where, ErrDev)
+	case in.Fingerprint != fp:
+		return fmt.Errorf("opening %s: %w: it wants the root key with fingerprint %s and was given %s; set root_key to the original key file",
+			where, ErrRootKey, in.Fingerprint, fp)
+	case in.Prefix != n.prefix:
+		return fmt.Errorf("opening %s: made with prefix %q, not %q; set nats.prefix to %q", where, in.Prefix, n.prefix, in.Prefix)
+	}
+	return nil
+}
+
+// usable refuses what belongs to us but cannot be opened yet.
+func (in *instance) usable(where string) error {
+	if in.Unfinished {
+		return fmt.Errorf("opening %s: %w: an initialisation did not end; run ringback init again", where, ErrUninitialised)
+	}
+	return nil
+}
+
+// incomplete is the error for streams that the instance lists and the server
+// does not have.
+func incomplete(where string, missing []string) error {
+	return fmt.Errorf("opening %s: %w: missing %s; restore the whole store from a backup, nothing is created in its place",
+		where, ErrIncomplete, strings.Join(missing, ", "))
+}
+
+// instanceFile is the instance record of an embedded store.
+const instanceFile = "instance.json"
+
+// loadInstance reads the instance file of dir; nil when there is none.
+func loadInstance(dir string) (*instance, error) {
+	data, err := os.ReadFile(filepath.Join(dir, instanceFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the instance record: %w", err)
+	}
+	return readInstance(data)
+}
+
+// save writes the instance file so that a crash leaves the old or the new one.
+func (in *instance) save(dir string) error {
+	data, err := json.MarshalIndent(in, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding the instance record: %w", err)
+	}
+	f, err := os.CreateTemp(dir, ".instance-*")
+	if err != nil {
+		return fmt.Errorf("writing the instance record: %w", err)
+	}
+	defer os.Remove(f.Name()) // gone already when all went well
+	_, err = f.Write(append(data, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, instanceFile))
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the instance record: %w", err)
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// lockDir takes the data directory for this process: the embedded server has
+// no lock of its own, and two of them destroy each other's files.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return f, nil
+	}
+	f.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fmt.Errorf("opening %s: %w: stop it, or name another place with --data", dir, ErrInUse)
+	}
+	return nil, fmt.Errorf("locking %s: %w", dir, err)
+}

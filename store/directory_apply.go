@@ -66,7 +66,7 @@ func (s *Store) preloadKeys(ctx context.Context) error {
 // applyPerson takes one message of PEOPLE into memory.
 func (s *Store) applyPerson(ctx context.Context, key string, data []byte) error {
 	p := consent.Pseudonym(key)
-	var e *entry
+	var e *member
 	if data != nil {
 		person, err := s.openPerson(ctx, p, data)
 		switch {
@@ -77,7 +77,7 @@ func (s *Store) applyPerson(ctx context.Context, key string, data []byte) error 
 		case err != nil:
 			s.skipped(ctx, "person "+key, err)
 		default:
-			e = s.newEntry(person)
+			e = s.newMember(person)
 		}
 	}
 	d := s.dir

@@ -76,7 +76,7 @@ func checkPerson(p *consent.Person) []error {
 		bad("needs a name of at most 200 bytes of printable text")
 	}
 	if p.Phone != "" && !phoneForm.MatchString(string(p.Phone)) {
-		bad(`needs its phone in international form, like "+12025550101"`)
+		bad(`needs its phone in international form, like "+14155550123"`)
 	}
 	if p.Email != "" && !isEmail(p.Email) {
 		bad(`needs its email like "alice@example.com"`)

@@ -105,7 +105,7 @@ func (s *Store) leaderMessage(ctx context.Context, name, subject string) (messag
 
 // direct reads the answer to a direct get.
 func direct(reply *nats.Msg) (message, error) {
-	if status := reply.Header.Get("Status"); status == "404" {
+	if status := statusOf(reply); status == "404" {
 		return message{}, consent.ErrNotFound
 	} else if status != "" {
 		return message{}, fmt.Errorf("direct get: %s %s", status, reply.Header.Get("Description"))
@@ -122,6 +122,16 @@ func direct(reply *nats.Msg) (message, error) {
 		subject: served(reply, jetstream.SubjectHeader),
 		header:  reply.Header, data: reply.Data, seq: seq, at: at,
 	}, nil
+}
+
+// statusOf returns the status of an answer that is no message, else "". A
+// message may have been stored with a header of that name; only messages name
+// their stream.
+func statusOf(reply *nats.Msg) string {
+	if served(reply, jetstream.StreamHeader) != "" {
+		return ""
+	}
+	return reply.Header.Get("Status")
 }
 
 // served returns the value that the server gave a header when it answered.
@@ -183,7 +193,7 @@ func (s *Store) batchAfter(ctx context.Context, stream string, after uint64, lim
 		if err != nil {
 			return nil, false, err
 		}
-		switch reply.Header.Get("Status") {
+		switch statusOf(reply) {
 		case "204": // end of batch
 			if served(reply, "Nats-Last-Sequence") != last {
 				return nil, false, errIncomplete

@@ -31,7 +31,7 @@ func (s *Store) SetFile(clients []consent.Client, people []consent.Person, where
 	}
 	for _, p := range people {
 		p.FromFile = true
-		l.add(s.newEntry(&p))
+		l.add(s.newMember(&p))
 	}
 	d := s.dir
 	d.mu.Lock()

@@ -137,10 +137,7 @@ func (s *Store) storedFacts(ctx context.Context, messages []message) ([]consent.
 		if err == nil {
 			f.ID, f.Kind, f.N = place.ID, place.Kind, place.N
 			l, err := parseLabel(m.header.Get(headerName))
-			if errors.Is(err, errVersion) {
-				return nil, err // a later release will read it: the chain waits
-			}
-			if err == nil {
+			if err == nil || errors.Is(err, errVersion) { // a later release's can be sealed all the same
 				f.Pseudonym = l.Pseudonym
 				f.Data, f.Erased, err = keys.open(ctx, l.Pseudonym, m, func(k cipher.AEAD) ([]byte, error) {
 					fact, _, err := openFact(k, m.subject, m.header.Get(headerName), m.data)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"hash/crc32"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -21,6 +22,10 @@ const (
 	interval = 5
 
 	saltSize = 16
+
+	// countingStripes is how many people's requests can be counted and stored
+	// at a time.
+	countingStripes = 128
 )
 
 // ack is the answer to an accepted request (CIBA Core §7.3) and the code that
@@ -49,7 +54,7 @@ func (s *Server) bcAuthorize(c echo.Context) error {
 // when it returns an error, but for one that leaves open whether a write
 // reached the disk.
 func (s *Server) ask(ctx context.Context, who caller, f form) (*ack, error) {
-	now, policy := s.cfg.Now(), s.cfg.Policy()
+	now, policy := s.cfg.Now().UTC(), s.cfg.Policy()
 	if err := mayAsk(who.Client); err != nil {
 		return nil, err
 	}
@@ -138,8 +143,14 @@ func fits(req *consent.Request) error {
 	return nil
 }
 
-// admit applies the budgets and stores the request.
+// admit applies the budgets and stores the request. Where requests are
+// counted, those to one person go one by one: each must be seen by the next.
 func (s *Server) admit(ctx context.Context, req *consent.Request, policy *consent.Policy, now time.Time) error {
+	if policy.Dedupe || policy.Limits != nil {
+		mu := &s.counting[crc32.ChecksumIEEE([]byte(req.Pseudonym))%countingStripes]
+		mu.Lock()
+		defer mu.Unlock()
+	}
 	history := s.cfg.Store.History(req.Pseudonym)
 	err := policy.Admit(req, s.cfg.Store.Same(req), history, now)
 	var refusal *consent.Refusal

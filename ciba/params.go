@@ -95,7 +95,7 @@ func authorizationDetails(text string, reg *details.Registry) (details.List, err
 	list, err := reg.Parse([]byte(text))
 	var field *details.FieldError
 	if errors.As(err, &field) {
-		return nil, refuse(InvalidDetails, "authorization_details: %s", field)
+		return nil, refuse(InvalidDetails, "%s", field)
 	}
 	return list, err
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -34,9 +35,10 @@ type Config struct {
 
 // Server answers agents.
 type Server struct {
-	cfg   Config
-	pace  pace
-	holds holds
+	cfg      Config
+	pace     pace
+	holds    holds
+	counting [countingStripes]sync.Mutex // by person, see admit
 }
 
 // NewServer returns a Server; it starts nothing.

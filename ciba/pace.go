@@ -130,3 +130,10 @@ func (h *holds) close() {
 		end()
 	}
 }
+
+// count returns how many polls are being held.
+func (h *holds) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.ends)
+}

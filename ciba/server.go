@@ -72,6 +72,9 @@ func (s *Server) Register(e *echo.Echo) {
 // it when the program begins to stop.
 func (s *Server) Drain() { s.holds.close() }
 
+// Held returns how many polls are being held open, for the program to publish.
+func (s *Server) Held() int { return s.holds.count() }
+
 // Notify sends the n-th ping about a request once (CIBA Core §10.2).
 func (s *Server) Notify(ctx context.Context, st *consent.State, n int) consent.Notified {
 	return consent.Notified{V: consent.Version, N: n}

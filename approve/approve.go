@@ -11,7 +11,11 @@ package approve
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -38,20 +42,66 @@ type Config struct {
 	Handles   *keys.Handles               // tickets, callback references and reply codes
 	Templates *templates.Set              // words, pages and short answers
 	Details   *details.Registry           // what may be narrowed
-	Channels  map[string]channels.Channel // those that are Receivers get their callback routes
-	Policy    func() *consent.Policy      // the policy of this moment
+	Channels  map[string]channels.Channel // those that are Receivers get their callback routes; may be empty
+	Policy    func() *consent.Policy      // the policy of this moment, never nil
 	PublicURL string                      // base URL of the pages, no slash at the end; https, but in development
-	Now       func() time.Time
-	Log       *slog.Logger
+	Now       func() time.Time            // the clock
+	Log       *slog.Logger                // never nil
 }
 
-// Server answers people and the providers that carry what they write.
+// Server answers people and the providers that carry what they write. Its
+// methods may be called concurrently.
 type Server struct {
-	cfg Config
+	cfg       Config
+	origin    string // of PublicURL: what a browser sends as Origin
+	secure    bool   // PublicURL is https
+	receivers map[string]inlet
 }
 
-// New checks cfg.
-func New(cfg Config) (*Server, error) { return &Server{cfg: cfg}, nil }
+// inlet is a channel whose provider calls back.
+type inlet struct {
+	channel string
+	channels.Receiver
+}
 
-// Register adds the routes: /a/:ticket, /assets/page.css and /callbacks/….
-func (s *Server) Register(e *echo.Echo) {}
+// New checks cfg. It starts nothing.
+func New(cfg Config) (*Server, error) {
+	u, err := url.Parse(cfg.PublicURL)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.HasSuffix(cfg.PublicURL, "/") {
+		return nil, fmt.Errorf("public URL %q is not a base URL; write it as https://consent.example.com, without a slash at the end", cfg.PublicURL)
+	}
+	if cfg.Store == nil || cfg.Directory == nil || cfg.Devices == nil || cfg.Handles == nil || cfg.Templates == nil ||
+		cfg.Details == nil || cfg.Policy == nil || cfg.Now == nil || cfg.Log == nil {
+		return nil, errors.New("approve.Config lacks a field")
+	}
+	s := &Server{cfg: cfg, origin: u.Scheme + "://" + u.Host, secure: u.Scheme == "https", receivers: map[string]inlet{}}
+	for name, ch := range cfg.Channels {
+		if r, ok := ch.(channels.Receiver); ok {
+			s.receivers[r.Provider()] = inlet{name, r}
+		}
+	}
+	return s, nil
+}
+
+// Register adds the routes:
+//
+//	GET, HEAD, POST /a/:ticket                        one approval page
+//	GET, HEAD       /assets/page.css                  its stylesheet
+//	POST            /callbacks/:provider/sms          what people write
+//	POST            /callbacks/:provider/status/:ref  what became of a message
+func (s *Server) Register(e *echo.Echo) {
+	page := s.guard(s.page)
+	e.GET("/a/:ticket", page)
+	e.HEAD("/a/:ticket", page)
+	e.POST("/a/:ticket", page)
+	e.GET(templates.StylesheetPath, s.stylesheet)
+	e.HEAD(templates.StylesheetPath, s.stylesheet)
+	e.POST("/callbacks/:provider/sms", s.inbound)
+	e.POST("/callbacks/:provider/status/:ref", s.status)
+}
+
+// fault logs an error that a person must look at. The page or the provider is
+// told no more than that we cannot answer.
+func (s *Server) fault(ctx context.Context, doing string, req consent.ID, err error) {
+	s.cfg.Log.LogAttrs(ctx, slog.LevelError, doing, slog.String("req", req.String()), slog.Any("err", err))
+}

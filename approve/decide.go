@@ -1,0 +1,99 @@
+package approve
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"ringback/consent"
+)
+
+// guess claims one of the request's guesses. Only after it has returned a
+// number may a code be compared. by makes the same message or form count once.
+func (s *Server) guess(ctx context.Context, id consent.ID, channel, by string) (int, error) {
+	sum := sha256.Sum256([]byte(by))
+	return s.cfg.Store.Miss(ctx, id, consent.Miss{
+		V: consent.Version, Channel: channel, At: s.cfg.Now(), Nonce: encoding.EncodeToString(sum[:16]),
+	})
+}
+
+// decide makes a decision of evidence and stores it. It returns the decision
+// that stands: ours, or with consent.ErrDecided the one that was there first.
+func (s *Server) decide(ctx context.Context, st *consent.State, ev consent.Evidence) (consent.Decision, error) {
+	ev.Nonce = random(16)
+	d, err := consent.Decide(st, ev, s.cfg.Details, s.cfg.Now())
+	if errors.Is(err, consent.ErrEnded) {
+		return s.expire(ctx, st)
+	}
+	if err != nil {
+		return d, err
+	}
+	if d.Verb == consent.Denied {
+		if err := s.freeze(ctx, st.Request, d.NotMe); err != nil {
+			return consent.Decision{}, err
+		}
+	}
+	stored, err := s.cfg.Store.Decide(ctx, st.Request.ID, d)
+	if err == nil {
+		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "request decided", slog.String("req", st.Request.ID.String()),
+			slog.String("client", st.Request.Client.ID), slog.String("step", string(d.Verb)),
+			slog.String("channel", string(d.Means)), slog.Int("attempt", d.Attempt))
+	}
+	return stored, err
+}
+
+// freeze stops the client from asking this person again where the denial calls
+// for it. It comes before the decision, so that no crash can leave an agent
+// refused as unexpected but free to ask again.
+func (s *Server) freeze(ctx context.Context, req *consent.Request, notMe bool) error {
+	until, frozen := s.cfg.Policy().FreezeUntil(req.Client.ID, notMe, s.cfg.Store.History(req.Pseudonym), s.cfg.Now())
+	if !frozen {
+		return nil
+	}
+	if err := s.cfg.Store.Freeze(ctx, req.Pseudonym, req.Client.ID, until); err != nil {
+		return fmt.Errorf("freezing the pair: %w", err)
+	}
+	return nil
+}
+
+// expire writes that an overdue request's time is over, and returns what
+// stands with consent.ErrDecided: no answer of a person was stored.
+func (s *Server) expire(ctx context.Context, st *consent.State) (consent.Decision, error) {
+	d, err := consent.Expire(st, random(16), s.cfg.Now())
+	if err != nil {
+		return d, err
+	}
+	d, err = s.cfg.Store.Decide(ctx, st.Request.ID, d)
+	if err == nil {
+		err = consent.ErrDecided
+	}
+	return d, err
+}
+
+// attempt returns attempt n of the request, or nil.
+func attempt(st *consent.State, n int) *consent.Attempt {
+	for i := range st.Tried {
+		if st.Tried[i].N == n {
+			return &st.Tried[i]
+		}
+	}
+	return nil
+}
+
+// methods are the amr values (RFC 8176) of a reply code that came by this
+// channel, and of the match_code beside it.
+func methods(channel string, matched bool) []string {
+	amr := []string{"otp"}
+	if channel == "sms" {
+		amr = []string{"sms"}
+	}
+	if !matched {
+		return amr
+	}
+	if channel == "sms" {
+		amr = append(amr, "otp")
+	}
+	return append(amr, "mca")
+}

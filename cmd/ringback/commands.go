@@ -21,6 +21,8 @@ func (c *command) help() string { return c.does + "\n\n" + c.usage }
 func commands() []command {
 	return []command{
 		{"init", "Makes root key, store and signing keys, once.", initUsage, (*app).init},
+		{"serve", "Runs the service.", serveUsage, (*app).serve},
+		{"demo", "Shows the whole thing on this machine, with a phone on a page.", demoUsage, (*app).demo},
 		{"check", "Reports every mistake of a configuration at once.", checkUsage, (*app).check},
 		{"ask", "Asks a person as an agent, and waits for the answer.", askUsage, (*app).ask},
 		{"client", "Adds, lists, shows and removes agents.", clientUsage, (*app).client},

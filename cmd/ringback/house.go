@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"ringback/admin"
+	"ringback/approve"
+	"ringback/audit"
+	"ringback/channels"
+	"ringback/channels/fakes"
+	"ringback/ciba"
+	"ringback/consent"
+	"ringback/demo"
+	"ringback/details"
+	"ringback/keys"
+	"ringback/store"
+	"ringback/templates"
+	"ringback/workers"
+)
+
+// maxLag is how far sealing may be behind before new requests are refused.
+const maxLag = time.Minute
+
+// house is every room of a running service, wired.
+type house struct {
+	cfg    *Config
+	log    *slog.Logger
+	token  string // bearer of the management API
+	policy atomic.Pointer[consent.Policy]
+	file   atomic.Pointer[Config] // the file as last read, for its entries' places
+
+	metrics *metrics
+	store   *store.Store
+	ring    *keys.Ring
+	auditor *audit.Auditor
+	engine  *workers.Engine
+	ciba    *ciba.Server
+	approve *approve.Server
+	admin   *admin.Server
+	demo    *demo.Server // nil unless --dev with the fake provider
+}
+
+// openHouse opens the store and wires the rooms. phones is the fake provider
+// of a development run, nil otherwise. Close the house when done.
+func openHouse(ctx context.Context, cfg *Config, root *keys.Root, phones *fakes.Twilio, log *slog.Logger) (*house, error) {
+	h := &house{cfg: cfg, log: log, token: cfg.adminToken(root)}
+	h.policy.Store(&cfg.Policy)
+	h.file.Store(cfg)
+	h.metrics = newMetrics(metricsConfig{
+		Lag:  func() time.Duration { return h.auditor.Lag() },
+		Fill: func() float64 { return h.store.Fill() },
+	})
+	sc := cfg.storeConfig(root, time.Now, log)
+	sc.Paused, sc.OnEvent, sc.OnCommit, sc.Sealing = true, h.event, h.metrics.OnCommit, h.sealing
+	var err error
+	if h.store, err = store.Open(ctx, sc); err != nil {
+		return nil, err
+	}
+	if err := h.wire(ctx, root, phones); err != nil {
+		h.close(ctx)
+		return nil, err
+	}
+	return h, nil
+}
+
+// wire builds the rooms above the store.
+func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio) error {
+	cfg, facts, handles := h.cfg, h.metrics.Store(h.store), keys.NewHandles(root)
+	if err := h.store.SetFile(cfg.Clients, cfg.Approvers, cfg.Where); err != nil {
+		return err
+	}
+	var err error
+	if h.ring, err = keys.OpenRing(ctx, keys.RingConfig{Root: root, Store: h.store, Now: time.Now, Log: h.log}); err != nil {
+		return err
+	}
+	words, err := templates.New(templates.Config{Details: cfg.Registry, Scopes: cfg.ScopeWords()})
+	if err != nil {
+		return err
+	}
+	cc := channels.Config{SMS: cfg.SMS, PublicURL: cfg.PublicURL()}
+	if cfg.Console {
+		cc.Console = os.Stderr
+	}
+	open, err := channels.Open(cc)
+	if err != nil {
+		return err
+	}
+	h.auditor = audit.New(audit.Config{Source: h.store, Ring: h.ring, Now: time.Now, Log: h.log})
+	if h.ciba, err = ciba.NewServer(ciba.Config{
+		Issuer: cfg.Issuer, Store: facts, Directory: h.store, Handles: handles, Ring: h.ring, Details: cfg.Registry,
+		Policy: h.policy.Load, Ready: h.ready, Dev: cfg.Dev, Now: time.Now, Log: h.log,
+	}); err != nil {
+		return err
+	}
+	if h.approve, err = approve.New(approve.Config{
+		Store: facts, Directory: h.store, Devices: h.store, Handles: handles, Templates: words, Details: cfg.Registry,
+		Channels: open, Policy: h.policy.Load, PublicURL: cfg.PublicURL(), Now: time.Now, Log: h.log,
+	}); err != nil {
+		return err
+	}
+	if h.admin, err = admin.New(admin.Config{
+		Token: keys.TokenDigest(h.token), Directory: h.store, Store: facts, Ring: h.ring, Auditor: h.auditor, Details: cfg.Registry,
+		Issuer: cfg.Issuer, Dev: cfg.Dev, Now: time.Now, Log: h.log,
+		Where: func(kind, id string) string { return h.file.Load().Where(kind, id) },
+		Requests: func(ctx context.Context, f admin.Filter, after string, limit int) ([]*consent.State, string, error) {
+			return h.store.Requests(ctx, consent.Filter(f), after, limit)
+		},
+	}); err != nil {
+		return err
+	}
+	if phones != nil {
+		h.demo = demo.New(demo.Config{
+			Phones: phones, Store: facts, Directory: h.store, Handles: handles, Details: cfg.Registry, Hosts: []string{cfg.Listen}, Now: time.Now,
+		})
+	}
+	h.engine = workers.New(workers.Config{
+		Store: facts, Directory: h.store, Devices: h.store, Handles: handles, Templates: words, Channels: open,
+		Notifiers: map[consent.Door]workers.Notifier{consent.DoorCIBA: h.ciba},
+		Policy:    h.policy.Load, Types: typesOf(cfg.Registry), PublicURL: cfg.PublicURL(), Now: time.Now, Log: h.log,
+	})
+	h.store.Start()
+	return nil
+}
+
+// event passes on the arrival of a fact.
+func (h *house) event(ev consent.Event) {
+	h.engine.OnEvent(ev)
+	h.auditor.Wake()
+}
+
+// ready says why requests cannot be served now, nil if they can.
+func (h *house) ready() error {
+	if !h.store.Ready() {
+		return fmt.Errorf("%w: not every fact has been read yet", consent.ErrUnavailable)
+	}
+	return h.store.Healthy()
+}
+
+// sealing refuses new requests when the audit chain is too far behind.
+func (h *house) sealing() error {
+	if lag := h.auditor.Lag(); lag > maxLag {
+		return fmt.Errorf("%w: sealing is %s behind", consent.ErrUnavailable, lag.Round(time.Second))
+	}
+	return nil
+}
+
+// close drains and closes the store.
+func (h *house) close(ctx context.Context) {
+	if err := h.store.Close(ctx); err != nil {
+		h.log.ErrorContext(ctx, "closing the store", slog.Any("err", err))
+	}
+}
+
+// typesOf reads the types of stored authorization_details.
+func typesOf(reg *details.Registry) func([]byte) []string {
+	return func(stored []byte) []string {
+		list, err := reg.Read(stored)
+		if err != nil {
+			return nil
+		}
+		return list.Types()
+	}
+}

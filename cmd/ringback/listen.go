@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Limits of every listener. Answers are not limited in time: a held poll and
+// the demo phone's stream last longer than any request should take to arrive.
+const (
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 30 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 16 << 10
+)
+
+// listener is one open address and what answers there.
+type listener struct {
+	name string
+	ln   net.Listener
+	srv  *http.Server
+}
+
+// listen opens an address. With t it speaks TLS 1.2 or newer.
+func listen(name, addr string, t *TLS) (*listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s for the %s routes: %w (is another ringback running? choose another address with --%s)", addr, name, err, map[string]string{"management": "manage"}[name]+map[string]string{"public": "listen"}[name])
+	}
+	if t != nil {
+		cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		if err != nil {
+			ln.Close()
+			return nil, fmt.Errorf("loading the certificate of the %s listener: %w", name, err)
+		}
+		ln = tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}})
+	}
+	return &listener{name: name, ln: ln}, nil
+}
+
+// serve answers with h until the listener is shut down.
+func (l *listener) serve(h http.Handler, log *slog.Logger, failed chan<- error) {
+	l.srv = &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		if err := l.srv.Serve(l.ln); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serving the %s routes: %w", l.name, err)
+		}
+	}()
+}
+
+// shutdown stops listening and waits for requests in flight.
+func (l *listener) shutdown(ctx context.Context) {
+	if l == nil {
+		return
+	}
+	if l.srv == nil {
+		l.ln.Close()
+		return
+	}
+	if err := l.srv.Shutdown(ctx); err != nil {
+		l.srv.Close()
+	}
+}
+
+// newEcho returns a router that answers its own errors in plain JSON and
+// knows whose word about the caller's address counts.
+func newEcho(proxies []netip.Prefix, log *slog.Logger) *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	var trusted []echo.TrustOption
+	trusted = append(trusted, echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false))
+	for _, p := range proxies {
+		trusted = append(trusted, echo.TrustIPRange(&net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}))
+	}
+	if len(proxies) > 0 {
+		e.IPExtractor = echo.ExtractIPFromXFFHeader(trusted...)
+	} else {
+		e.IPExtractor = echo.ExtractIPDirect()
+	}
+	e.HTTPErrorHandler = func(err error, c echo.Context) {
+		if c.Response().Committed {
+			return
+		}
+		he := &echo.HTTPError{Code: http.StatusInternalServerError, Message: "something went wrong here; it was logged"}
+		if !errors.As(err, &he) {
+			log.ErrorContext(c.Request().Context(), "answering a request", slog.String("step", c.Path()), slog.Any("err", err))
+		}
+		if err := c.JSON(he.Code, map[string]any{"error": http.StatusText(he.Code), "message": he.Message}); err != nil {
+			log.DebugContext(c.Request().Context(), "answering an error", slog.Any("err", err))
+		}
+	}
+	return e
+}

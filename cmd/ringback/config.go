@@ -245,7 +245,7 @@ func (c *Config) address(r *reader, s *section, key, flag, env, fallback string)
 	return v
 }
 
-// publicURL reads a URL under which others reach us.
+// publicURL reads a URL under which others reach us, "" if it is none.
 func (c *Config) publicURL(s *section, key string) string {
 	v := s.text(key)
 	u, err := url.Parse(v)
@@ -254,15 +254,17 @@ func (c *Config) publicURL(s *section, key string) string {
 		s.wrong(key, "%q is not a URL without query and fragment: write https://consent.example.com", v)
 	case u.Path != "" && (strings.HasSuffix(u.Path, "/") || u.Path != filepath.Clean(u.Path)):
 		s.wrong(key, "%q must not end in a slash: write %s", v, strings.TrimRight(v, "/"))
-	case u.Scheme == "https":
 	case u.Scheme == "http" && isLoopback(u.Hostname()):
 		if !c.Dev {
 			c.Notes = append(c.Notes, fmt.Sprintf("%s is plain http: for a trial on this machine only", join(s.path, key)))
 		}
+		return v
+	case u.Scheme == "https":
+		return v
 	default:
 		s.wrong(key, "%q must begin with https://; http is for loopback addresses only", v)
 	}
-	return v
+	return ""
 }
 
 // readTLS reads the files of a certificate.

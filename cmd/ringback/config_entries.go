@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"math"
 	"slices"
@@ -169,8 +170,8 @@ func (c *Config) readPeople(r *reader, top *section) {
 func (c *Config) readLast(r *reader, top *section) {
 	if c.SMS != nil && c.PublicURL() != "" {
 		if _, err := c.openChannels(io.Discard); err != nil {
-			for _, err := range flatten(err) {
-				r.wrong(c.channelsAt, "", "%v", err)
+			for _, err := range flatten(errors.Unwrap(flatten(err)[0])) {
+				r.wrong(c.channelsAt, "channels.sms", "%v", err)
 			}
 		}
 	}

@@ -52,7 +52,7 @@ func (c *Config) readLifetime(r *reader, policy *section) {
 	l.Default = s.span("default", 5*time.Minute, time.Second, longest)
 	l.Token = s.span("token", 5*time.Minute, 10*time.Second, time.Hour)
 	if l.Min > l.Default || l.Default > l.Max {
-		s.wrong("default", "%s does not lie between min (%s) and max (%s)", l.Default, l.Min, l.Max)
+		s.wrong("default", "%s does not lie between min (%s) and max (%s)", brief(l.Default), brief(l.Min), brief(l.Max))
 	}
 }
 

@@ -26,7 +26,8 @@ type reader struct {
 }
 
 func (r *reader) wrong(line int, where, format string, args ...any) {
-	r.mistakes = append(r.mistakes, Mistake{Line: line, Where: where, What: fmt.Sprintf(format, args...)})
+	what := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")
+	r.mistakes = append(r.mistakes, Mistake{Line: line, Where: where, What: what})
 }
 
 // sorted returns the mistakes in order of line, those without one last.
@@ -240,7 +241,7 @@ func (s *section) span(key string, fallback, low, high time.Duration) time.Durat
 	case err != nil:
 		s.wrong(key, "%q is not a duration: write a number with a unit, such as 30s, 5m or 24h", v)
 	case d < low || d > high:
-		s.wrong(key, "%s is out of range: from %s to %s", v, low, high)
+		s.wrong(key, "%s is out of range: from %s to %s", v, brief(low), brief(high))
 	default:
 		return d
 	}
@@ -351,4 +352,16 @@ func (s *section) words(key string) map[string]string {
 		}
 	}
 	return out
+}
+
+// brief is a duration without parts that are zero: 48h and not 48h0m0s.
+func brief(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

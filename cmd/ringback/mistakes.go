@@ -56,6 +56,11 @@ func suggestion(got string, words []string) string {
 			best, dist = w, d-1
 		}
 	}
+	for _, w := range words { // half of a name
+		if best == "" && len(got) > 3 && strings.Contains(w, strings.ToLower(got)) {
+			best = w
+		}
+	}
 	if best != "" {
 		return fmt.Sprintf(": did you mean `%s`?", best)
 	}

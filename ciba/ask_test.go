@@ -40,7 +40,7 @@ func TestAcknowledgement(t *testing.T) {
 	}
 	want := &consent.Request{
 		V: consent.Version, ID: req.ID, Issuer: h.url, Door: consent.DoorCIBA, Client: consent.Party{ID: "agent", Name: "Agent agent"},
-		Approver: "alice", Pseudonym: h.store.Pseudonym("alice"), Scope: []string{"openid"}, Resource: resource, BindingMessage: "1234",
+		Approver: "alice", Pseudonym: h.Pseudonym("alice"), Scope: []string{"openid"}, Resource: resource, BindingMessage: "1234",
 		ACR: []string{consent.ACRTap, consent.ACRMatch, consent.ACRPhr}, Salt: req.Salt, AskedAt: req.AskedAt, ExpiresAt: req.AskedAt.Add(2 * time.Minute),
 		GrantLifetime: 300, Mode: consent.Poll, Interval: 5, Narrowable: true, Bearers: req.Bearers,
 	}
@@ -270,7 +270,7 @@ func TestStoreGone(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	ack := h.ask("agent")
-	h.store.Close(t.Context())
+	h.Close()
 	res := h.post("/bc-authorize", "agent", params("scope", "openid", "login_hint", "alice"))
 	h.refused("ask", res, http.StatusServiceUnavailable, ciba.Unavailable, "later")
 	if res.header.Get("Retry-After") == "" {
@@ -323,7 +323,7 @@ func TestBudgets(t *testing.T) {
 	if res := h.post("/bc-authorize", "other", form("9.00")); res.status != http.StatusOK {
 		t.Errorf("another client pays for the first: %d %s", res.status, res.raw)
 	}
-	if err := h.store.Freeze(t.Context(), h.store.Pseudonym("bob"), "agent", h.now().Add(time.Hour)); err != nil {
+	if err := h.Freeze(t.Context(), h.Pseudonym("bob"), "agent", h.now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	v := form("1.00")

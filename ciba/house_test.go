@@ -23,6 +23,7 @@ import (
 	"ringback/details"
 	"ringback/keys"
 	"ringback/store"
+	"ringback/store/storetest"
 )
 
 const (
@@ -34,8 +35,8 @@ const (
 // house is the agents' door over a real store, with a clock that can be put
 // forward.
 type house struct {
+	*storetest.House
 	t      testing.TB
-	store  *store.Store
 	ring   *keys.Ring
 	door   *ciba.Server
 	reg    *details.Registry
@@ -95,32 +96,18 @@ func open(t testing.TB, extra ...consent.Client) *house {
 		Resources: map[string]consent.Resource{resource: {}, "https://other.example": {IntrospectBy: []string{"other"}}},
 	})
 	log := slog.New(slog.NewJSONHandler(h, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	root := keys.NewRoot()
-	cfg := store.Config{Dir: t.TempDir(), Dev: true, MaxBytes: 256 << 20, Vault: keys.NewVault(root), Now: h.now, Log: log}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	if err := store.Init(ctx, cfg); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if h.store, err = store.Open(ctx, cfg); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		h.store.Close(ctx)
-	})
+	h.House = storetest.New(t, func(c *store.Config) { c.Dev, c.Now, c.Log = true, h.now, log })
 	clients := append([]consent.Client{
 		client("agent"), client("other"),
 		client("pinged", func(c *consent.Client) {
 			c.Mode, c.NotificationEndpoint = consent.Ping, "https://pinged.example/cb"
 		}),
 	}, extra...)
-	if err := h.store.SetFile(clients, people, nil); err != nil {
+	if err := h.SetFile(clients, people, nil); err != nil {
 		t.Fatal(err)
 	}
-	if h.ring, err = keys.OpenRing(ctx, keys.RingConfig{Root: root, Store: h.store, Now: h.now, Log: log}); err != nil {
+	var err error
+	if h.ring, err = keys.OpenRing(t.Context(), keys.RingConfig{Root: h.Root, Store: h.Store, Now: h.now, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	types, err := details.WithMinACR(nil, consent.ACRTap)
@@ -135,18 +122,13 @@ func open(t testing.TB, extra ...consent.Client) *house {
 	t.Cleanup(srv.Close)
 	h.url, h.agent = srv.URL, srv.Client()
 	h.door, err = ciba.NewServer(ciba.Config{
-		Issuer: h.url, Store: h.store, Directory: h.store, Handles: keys.NewHandles(root), Ring: h.ring, Details: h.reg,
+		Issuer: h.url, Store: h.Store, Directory: h.Store, Handles: keys.NewHandles(h.Root), Ring: h.ring, Details: h.reg,
 		Policy: h.policy.Load, Ready: h.isReady, Dev: true, Now: h.now, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.door.Register(e)
-	for end := time.Now().Add(20 * time.Second); !h.store.Ready(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the store does not get ready")
-		}
-	}
 	return h
 }
 
@@ -248,7 +230,7 @@ func (h *house) poll(client, authReqID string, header ...string) *response {
 // open returns the only open request of alice.
 func (h *house) pending() *consent.State {
 	h.t.Helper()
-	open := h.store.History(h.store.Pseudonym("alice")).Open
+	open := h.History(h.Pseudonym("alice")).Open
 	if len(open) != 1 {
 		h.t.Fatalf("alice has %d open requests, want 1", len(open))
 	}
@@ -257,7 +239,7 @@ func (h *house) pending() *consent.State {
 
 func (h *house) state(id consent.ID) *consent.State {
 	h.t.Helper()
-	st, err := h.store.Get(h.t.Context(), id)
+	st, err := h.Get(h.t.Context(), id)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -277,7 +259,7 @@ func (h *house) decide(id consent.ID, verb consent.Verb, change ...func(*consent
 	}
 	d, err := consent.Decide(st, ev, h.reg, h.now())
 	if err == nil {
-		_, err = h.store.Decide(h.t.Context(), id, d)
+		_, err = h.Decide(h.t.Context(), id, d)
 	}
 	if err != nil {
 		h.t.Fatal(err)
@@ -289,7 +271,7 @@ func (h *house) facts() int {
 	h.t.Helper()
 	n, after := 0, uint64(0)
 	for {
-		list, err := h.store.Facts(h.t.Context(), after, 256)
+		list, err := h.Facts(h.t.Context(), after, 256)
 		if err != nil {
 			h.t.Fatal(err)
 		}

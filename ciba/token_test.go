@@ -83,7 +83,7 @@ func TestEnded(t *testing.T) {
 	settle := func(verb consent.SettleVerb) func(id consent.ID) {
 		return func(id consent.ID) {
 			h.decide(id, consent.Approved)
-			if _, err := h.store.Settle(t.Context(), id, consent.Settlement{V: consent.Version, Verb: verb, At: h.now(), Nonce: "n"}); err != nil {
+			if _, err := h.Settle(t.Context(), id, consent.Settlement{V: consent.Version, Verb: verb, At: h.now(), Nonce: "n"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -166,7 +166,7 @@ func TestOwnership(t *testing.T) {
 	ids, requests := make([]string, n), make([]consent.ID, n)
 	for i := range n {
 		ids[i] = h.ask(extra[i].ID).str("auth_req_id")
-		open := h.store.History(h.store.Pseudonym("alice")).Open
+		open := h.History(h.Pseudonym("alice")).Open
 		requests[i] = open[len(open)-1].ID
 	}
 	foreign := func(when string) {
@@ -256,7 +256,7 @@ func TestSlowDown(t *testing.T) {
 	h.forward(25 * time.Second)
 	h.refused("slow enough", h.poll("agent", id), http.StatusBadRequest, ciba.AuthorizationPending, "")
 	h.refused("another request", h.poll("agent", calm), http.StatusBadRequest, ciba.AuthorizationPending, "")
-	for _, b := range h.store.History(h.store.Pseudonym("alice")).Open {
+	for _, b := range h.History(h.Pseudonym("alice")).Open {
 		h.decide(b.ID, consent.Denied)
 	}
 	h.refused("resolved", h.poll("agent", id), http.StatusBadRequest, ciba.AccessDenied, "")

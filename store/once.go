@@ -14,7 +14,7 @@ import (
 // count as seen.
 func (s *Store) Once(ctx context.Context, key string) (bool, error) {
 	sum := sha256.Sum256([]byte(key))
-	_, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.names.subject("jti", base64.RawURLEncoding.EncodeToString(sum[:]))})
+	err := s.publishVolatile(ctx, &nats.Msg{Subject: s.names.subject("jti", base64.RawURLEncoding.EncodeToString(sum[:]))})
 	switch {
 	case err == nil:
 		return true, nil

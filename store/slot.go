@@ -26,7 +26,7 @@ func (s *Store) Slot(ctx context.Context, p consent.Pseudonym, id consent.ID, tt
 		now := s.cfg.Now()
 		until := now.Add(ttl)
 		m := &nats.Msg{Subject: subject, Data: []byte(id.String() + " " + strconv.FormatInt(until.UnixMilli(), 10))}
-		_, err := s.js.PublishMsg(ctx, m, jetstream.WithMsgTTL(seconds(ttl)))
+		err := s.publishVolatile(ctx, m, jetstream.WithMsgTTL(seconds(ttl)))
 		if err == nil {
 			return true, until, nil
 		}
@@ -58,6 +58,9 @@ func (s *Store) Release(ctx context.Context, p consent.Pseudonym, id consent.ID)
 	if errors.Is(err, consent.ErrNotFound) {
 		return nil
 	}
+	if errors.Is(err, nats.ErrNoResponders) {
+		return s.names.createVolatile(ctx, s.js) // the server forgot all slots
+	}
 	if err != nil {
 		return fmt.Errorf("looking at a slot: %w", err)
 	}
@@ -75,6 +78,20 @@ func (s *Store) vacate(ctx context.Context, seq uint64) error {
 		return fmt.Errorf("giving back a slot: %w", err)
 	}
 	return nil
+}
+
+// publishVolatile publishes to a stream in memory. A server that was
+// restarted has forgotten the stream itself; then it is made again.
+func (s *Store) publishVolatile(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) error {
+	_, err := s.js.PublishMsg(ctx, m, opts...)
+	if !errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrNoResponders) {
+		return err
+	}
+	if err := s.names.createVolatile(ctx, s.js); err != nil {
+		return err
+	}
+	_, err = s.js.PublishMsg(ctx, m, opts...)
+	return err
 }
 
 // parseSlot reads who holds a slot until when. A message that cannot be read

@@ -1,5 +1,12 @@
 package templates
 
+import (
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
 // Keyword is what a person wrote in answer to a message.
 type Keyword string
 
@@ -18,27 +25,76 @@ type Reply struct {
 	Code    string // 6 digits, or "" if none were given
 }
 
+// keywords are the words that answer, in all our languages at once. The stop
+// words are those that providers and operators act on.
+var keywords = map[string]Keyword{
+	"YES": Yes, "JA": Yes,
+	"NO": No, "NEIN": No,
+	"STOP": Stop, "STOPP": Stop, "STOPALL": Stop, "UNSUBSCRIBE": Stop, "CANCEL": Stop, "END": Stop, "QUIT": Stop,
+	"REVOKE": Stop, "OPTOUT": Stop, "ARRET": Stop, "ABMELDEN": Stop,
+	"START": Start, "UNSTOP": Start, "OPTIN": Start,
+	"HELP": Help, "INFO": Help, "HILFE": Help,
+}
+
 // ReadReply reads an incoming message in any of our languages ("YES 482913",
-// "nein", "STOP"). A yes without a well-formed code is Other.
-func ReadReply(body string) Reply { return Reply{} }
+// "nein 482 913", "STOP"). A message says yes or no only if it says nothing
+// else; one that begins with a stop word stops. A yes without a well-formed
+// code, or with more than that, is Other.
+func ReadReply(body string) Reply {
+	if len(body) > 1600 {
+		return Reply{}
+	}
+	// Accents off, styled letters and digits to plain ones.
+	plain := strings.Map(func(r rune) rune {
+		switch {
+		case unicode.Is(unicode.Mn, r):
+			return -1
+		case unicode.IsLetter(r), unicode.IsDigit(r):
+			return unicode.ToUpper(r)
+		case r == '-':
+			return -1 // opt-out, 482-913
+		}
+		return ' '
+	}, norm.NFKD.String(body))
+	letters, digits := strings.TrimSpace(plain), ""
+	if i := strings.IndexFunc(letters, unicode.IsDigit); i >= 0 {
+		letters, digits = letters[:i], letters[i:]
+	}
+	said := strings.Fields(letters)
+	if len(said) == 0 {
+		return Reply{}
+	}
+	if k := keywords[said[0]]; k == Stop {
+		return Reply{Keyword: Stop}
+	}
+	keyword, ok := keywords[strings.Join(said, "")]
+	if !ok {
+		return Reply{}
+	}
+	code := strings.Join(strings.Fields(digits), "")
+	switch keyword {
+	case Yes, No:
+		if code == "" && keyword == No {
+			return Reply{Keyword: No}
+		}
+		if !sixDigits(code) {
+			return Reply{}
+		}
+		return Reply{Keyword: keyword, Code: code}
+	case Stop:
+		return Reply{Keyword: Stop}
+	}
+	if code != "" {
+		return Reply{}
+	}
+	return Reply{Keyword: keyword}
+}
 
-// Answer is what we say to a person's message.
-type Answer string
-
-const (
-	AnswerAllowed   Answer = "allowed"   // needs a View
-	AnswerRefused   Answer = "refused"   // needs a View
-	AnswerWrong     Answer = "wrong"     // wrong code; triesLeft counts
-	AnswerTooMany   Answer = "too_many"  // no guesses left
-	AnswerEnded     Answer = "ended"     // nothing open any more
-	AnswerAmbiguous Answer = "ambiguous" // a bare NO while several are open
-	AnswerNotHere   Answer = "not_here"  // this one is answered on its page only
-	AnswerStopped   Answer = "stopped"
-	AnswerStarted   Answer = "started"
-	AnswerHelp      Answer = "help"
-	AnswerNothing   Answer = "nothing" // not understood
-)
-
-// Say returns the text for an answer in lang. v may be nil where the answer
-// needs none.
-func (s *Set) Say(a Answer, lang string, v *View, triesLeft int) string { return "" }
+func sixDigits(s string) bool {
+	for _, r := range s {
+		if r < '0' || r > '9' {
+			return false
+		}
+	}
+	return len(s) == 6
+}

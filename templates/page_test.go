@@ -1,0 +1,127 @@
+package templates
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var pagesDir = flag.String("pages", "", "write every sample page into this directory, to be looked at in a browser")
+
+// samplePage is a page to look at.
+type samplePage struct {
+	name    string
+	request string
+	data    PageData
+	waiting int
+}
+
+var samplePages = []samplePage{
+	{"asking", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true}, 2},
+	{"asking-match", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 2},
+	{"asking-long", "payment-long", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 0},
+	{"asking-access", "access", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 0},
+	{"asking-call", "call", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0},
+	{"asking-scope", "scope", PageData{State: Asking, CSRF: "token", NeedCode: true}, 1},
+	{"asking-scopes", "scopes", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0},
+	{"asking-identity", "identity", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0},
+	{"asking-several", "several", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0},
+	{"asking-unknown", "unknown", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 0},
+	{"asking-phr", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedPhr: true}, 0},
+	{"wrong-code", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true, Problem: WrongCode, TriesLeft: 2}, 0},
+	{"wrong-code-last", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, Problem: WrongCode, TriesLeft: 1}, 0},
+	{"missing-code", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, Problem: MissingCode}, 0},
+	{"missing-match", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true, Problem: MissingMatch}, 0},
+	{"no-answer", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, Problem: NoAnswer}, 0},
+	{"stale", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, Problem: Stale}, 0},
+	{"allowed", "payment", PageData{State: Allowed}, 0},
+	{"allowed-several", "several", PageData{State: Allowed}, 0},
+	{"refused", "payment", PageData{State: Refused}, 0},
+	{"blocked", "payment", PageData{State: Blocked, BlockedFor: 24 * time.Hour}, 0},
+	{"blocked-for-now", "payment", PageData{State: Blocked}, 0},
+	{"ended", "payment", PageData{State: Ended}, 0},
+	{"withdrawn", "payment", PageData{State: Withdrawn}, 0},
+	{"elsewhere", "payment", PageData{State: Elsewhere}, 0},
+	{"too-many", "payment", PageData{State: TooMany}, 0},
+	{"not-found", "", PageData{State: NotFound}, 0},
+	{"unavailable", "", PageData{State: Unavailable}, 0},
+}
+
+func renderSample(t testing.TB, s *Set, p samplePage, lang string) string {
+	t.Helper()
+	d := p.data
+	d.Lang = lang
+	if p.request != "" {
+		v := mustView(t, s, requests[p.request], people[lang], p.waiting)
+		d.View = &v
+	}
+	var b bytes.Buffer
+	if err := s.Page(&b, d); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// With -pages DIR it leaves pages to look at:
+//
+//	go test ./templates -run TestPages -pages /tmp/pages
+func TestPages(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	for _, lang := range languages {
+		for _, p := range samplePages {
+			got := renderSample(t, s, p, lang)
+			golden(t, filepath.Join("pages", lang, p.name+".html"), got)
+			checkPage(t, lang+"/"+p.name, got)
+			if *pagesDir != "" {
+				got = strings.ReplaceAll(got, `"/assets/`, `"../assets/`)
+				write(t, filepath.Join(*pagesDir, lang, p.name+".html"), []byte(got))
+			}
+		}
+	}
+	if *pagesDir != "" {
+		write(t, filepath.Join(*pagesDir, StylesheetPath), Stylesheet())
+		write(t, filepath.Join(*pagesDir, MarkPath), Mark())
+	}
+}
+
+func write(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkPage looks for what a strict Content-Security-Policy would block and
+// for what is missing.
+func checkPage(t *testing.T, name, page string) {
+	t.Helper()
+	for _, bad := range []string{"<script", " style=", "<style", " on", "javascript:", "http://", "https://fonts", "{{", "}}", "ZgotmplZ", "<no value>", "%!"} {
+		if bad == " on" {
+			for _, handler := range []string{" onclick", " onload", " onerror", " onsubmit"} {
+				if strings.Contains(page, handler) {
+					t.Errorf("%s: has %q", name, handler)
+				}
+			}
+			continue
+		}
+		if strings.Contains(page, bad) {
+			t.Errorf("%s: has %q", name, bad)
+		}
+	}
+	for _, good := range []string{"<!doctype html>", `<html lang="`, "<main ", "<h1>", "<title>"} {
+		if !strings.Contains(page, good) {
+			t.Errorf("%s: lacks %q", name, good)
+		}
+	}
+	if strings.Contains(page, "{agent}") || strings.Contains(page, "{time}") {
+		t.Errorf("%s: a place for a value is left", name)
+	}
+}

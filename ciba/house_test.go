@@ -22,6 +22,7 @@ import (
 	"ringback/consent"
 	"ringback/details"
 	"ringback/keys"
+	"ringback/outbound"
 	"ringback/store"
 	"ringback/store/storetest"
 )
@@ -117,13 +118,17 @@ func open(t testing.TB, extra ...consent.Client) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	out, err := outbound.New(outbound.Config{Allow: []string{"127.0.0.0/8"}, AllowHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
 	e := echo.New()
 	srv := httptest.NewServer(e)
 	t.Cleanup(srv.Close)
 	h.url, h.agent = srv.URL, srv.Client()
 	h.door, err = ciba.NewServer(ciba.Config{
 		Issuer: h.url, Store: h.Store, Directory: h.Store, Handles: keys.NewHandles(h.Root), Ring: h.ring, Details: h.reg,
-		Policy: h.policy.Load, Ready: h.isReady, Dev: true, Now: h.now, Log: log,
+		Outbound: out, Policy: h.policy.Load, Ready: h.isReady, Dev: true, Now: h.now, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

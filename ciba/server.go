@@ -1,7 +1,6 @@
 package ciba
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 	"ringback/consent"
 	"ringback/details"
 	"ringback/keys"
+	"ringback/outbound"
 )
 
 // Config is what a Server needs. Every field is required unless it says so.
@@ -27,6 +27,7 @@ type Config struct {
 	Ring      *keys.Ring             // signs tokens
 	Details   *details.Registry      // types of authorization_details
 	Policy    func() *consent.Policy // the policy that stands now, never nil
+	Outbound  *outbound.Client       // reaches notification endpoints
 	Ready     func() error           // nil: always ready; an error is answered with 503
 	Dev       bool                   // hints may name the issuer with either scheme
 	Now       func() time.Time       // the clock
@@ -74,8 +75,3 @@ func (s *Server) Drain() { s.holds.close() }
 
 // Held returns how many polls are being held open, for the program to publish.
 func (s *Server) Held() int { return s.holds.count() }
-
-// Notify sends the n-th ping about a request once (CIBA Core §10.2).
-func (s *Server) Notify(ctx context.Context, st *consent.State, n int) consent.Notified {
-	return consent.Notified{V: consent.Version, N: n}
-}

@@ -1,0 +1,84 @@
+package ciba
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"ringback/consent"
+	"ringback/outbound"
+)
+
+// Waiting between pings that found nobody: 2, 4, 8 … seconds, at most maxDelay
+// unless the client asks for more, and never more than maxAskedDelay.
+const (
+	maxDelay      = time.Minute
+	maxAskedDelay = 5 * time.Minute
+)
+
+// Notify sends the n-th ping about a request once (CIBA Core §10.2). Only a
+// failure that says nothing about the client's will (no connection, no answer,
+// 429, 5xx) may be tried again; a redirect is an answer like any other and is
+// not followed. The caller has made the decision durable and claimed notice n.
+func (s *Server) Notify(ctx context.Context, st *consent.State, n int) consent.Notified {
+	out := consent.Notified{V: consent.Version, N: n, Done: true}
+	req := st.Request
+	c, err := s.cfg.Directory.Client(ctx, req.Client.ID)
+	switch {
+	case errors.Is(err, consent.ErrNotFound):
+		out.Code = "client_removed"
+	case err != nil:
+		out.Done, out.Code, out.Delay = false, "directory", seconds(backoff(n))
+	case req.Mode != consent.Ping || c.NotificationEndpoint == "" || req.Bearers.NotificationToken == "":
+		out.Code = "not_pinged"
+	default:
+		out.Done, out.Code, out.Delay = s.ping(ctx, c.NotificationEndpoint, req, n)
+	}
+	out.At = s.cfg.Now().UTC()
+	return out
+}
+
+// ping makes one attempt. The body has the auth_req_id and nothing else.
+func (s *Server) ping(ctx context.Context, endpoint string, req *consent.Request, n int) (done bool, code string, delay int) {
+	body := `{"auth_req_id":"` + s.cfg.Handles.AuthReqID(req.ID) + `"}`
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(body))
+	if err != nil {
+		return true, "endpoint", 0
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+string(req.Bearers.NotificationToken))
+	r.Header.Set("User-Agent", "ringback")
+	res, err := s.cfg.Outbound.Do(ctx, r)
+	var refused *outbound.RefusedError
+	switch {
+	case res != nil: // the status counts, whatever became of the body
+		return answered(res, n)
+	case errors.As(err, &refused):
+		s.cfg.Log.WarnContext(ctx, "client not notified", slog.String("req", req.ID.String()), slog.String("client", req.Client.ID), slog.Any("err", err))
+		return true, "refused_" + refused.Rule, 0
+	case outbound.IsConnect(err):
+		return false, "connect", seconds(backoff(n))
+	}
+	return false, "no_answer", seconds(backoff(n))
+}
+
+// answered judges a status.
+func answered(res *outbound.Response, n int) (done bool, code string, delay int) {
+	code = strconv.Itoa(res.Status)
+	if res.Status != http.StatusTooManyRequests && res.Status < 500 {
+		return true, code, 0
+	}
+	wait := backoff(n)
+	if asked, ok := digits(res.Header.Get("Retry-After")); ok {
+		wait = max(wait, min(time.Duration(asked)*time.Second, maxAskedDelay))
+	}
+	return false, code, seconds(wait)
+}
+
+func backoff(n int) time.Duration {
+	return min(time.Second<<min(max(n, 1), 16), maxDelay)
+}

@@ -145,6 +145,12 @@ func TestErasure(t *testing.T) {
 		if err := s.PutEvidence(ctx, pa, consent.NewID(), []byte("late")); !errors.Is(err, consent.ErrNotFound) {
 			t.Errorf("store %d: PutEvidence = %v, want ErrNotFound", i, err)
 		}
+		if st, err := s.Get(ctx, ofAlice.ID); !errors.Is(err, consent.ErrNotFound) {
+			t.Errorf("store %d: Get = %+v, %v, want ErrNotFound", i, st, err)
+		}
+		if st, err := s.Get(ctx, ofBob.ID); err != nil || st.Request.Approver != "bob-11c9" {
+			t.Errorf("store %d: Get of somebody else's request: %v", i, err)
+		}
 		if left := s.frozen(pa); i == 0 && left != nil {
 			t.Errorf("store %d: frozen = %v", i, left)
 		}

@@ -80,17 +80,22 @@ func (s *Store) applyPerson(ctx context.Context, key string, data []byte) error 
 			e = s.newMember(person)
 		}
 	}
-	d := s.dir
+	s.dir.replace(p, e)
+	if e == nil {
+		// Erased here or by another process: do not use the key any longer.
+		s.forgetKey(p)
+	}
+	return nil
+}
+
+// replace puts e in the place of the stored entry of p; nil removes it.
+func (d *directory) replace(p consent.Pseudonym, e *member) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.kept.remove(p)
 	if e != nil {
 		d.kept.add(e)
-		return nil
 	}
-	// Erased here or by another process: do not use the key any longer.
-	s.forgetKey(p)
-	return nil
 }
 
 // openPerson decrypts what sealPerson wrote.

@@ -53,12 +53,13 @@ const (
 	AnswerBlock = "block"
 )
 
-// PageData is one page. Pages have no script.
+// PageData is one page.
 type PageData struct {
 	State      State
 	View       *View         // nil for NotFound and Unavailable
 	Lang       string        // where there is no view; see [Language]
 	CSRF       string        // token of the form
+	Nonce      string        // of script-src, for a script that the page can do without; empty: no script
 	NeedCode   bool          // ask for the reply code
 	NeedMatch  bool          // ask for the match_code when allowing
 	NeedPhr    bool          // allowing needs a passkey: offer refusing only

@@ -18,6 +18,7 @@ import (
 	"ringback/demo"
 	"ringback/details"
 	"ringback/keys"
+	"ringback/outbound"
 	"ringback/store"
 	"ringback/templates"
 	"ringback/workers"
@@ -90,10 +91,14 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 	if err != nil {
 		return err
 	}
+	out, err := outbound.New(outbound.Config{Allow: cfg.Outbound.Allow, AllowHTTP: cfg.Dev, Timeout: cfg.Outbound.Timeout})
+	if err != nil {
+		return err
+	}
 	h.auditor = audit.New(audit.Config{Source: h.store, Ring: h.ring, Now: time.Now, Log: h.log})
 	if h.ciba, err = ciba.NewServer(ciba.Config{
 		Issuer: cfg.Issuer, Store: facts, Directory: h.store, Handles: handles, Ring: h.ring, Details: cfg.Registry,
-		Policy: h.policy.Load, Ready: h.ready, Dev: cfg.Dev, Now: time.Now, Log: h.log,
+		Policy: h.policy.Load, Outbound: out, Ready: h.ready, Dev: cfg.Dev, Now: time.Now, Log: h.log,
 	}); err != nil {
 		return err
 	}

@@ -74,7 +74,11 @@ func New(cfg Config) (*Server, error) {
 		cfg.Details == nil || cfg.Policy == nil || cfg.Now == nil || cfg.Log == nil {
 		return nil, errors.New("approve.Config lacks a field")
 	}
-	s := &Server{cfg: cfg, origin: u.Scheme + "://" + u.Host, secure: u.Scheme == "https", receivers: map[string]inlet{}}
+	host := u.Host
+	if p := u.Port(); p == "443" && u.Scheme == "https" || p == "80" && u.Scheme == "http" {
+		host = strings.TrimSuffix(host, ":"+p) // browsers leave it out
+	}
+	s := &Server{cfg: cfg, origin: u.Scheme + "://" + host, secure: u.Scheme == "https", receivers: map[string]inlet{}}
 	for name, ch := range cfg.Channels {
 		if r, ok := ch.(channels.Receiver); ok {
 			s.receivers[r.Provider()] = inlet{name, r}
@@ -86,7 +90,7 @@ func New(cfg Config) (*Server, error) {
 // Register adds the routes:
 //
 //	GET, HEAD, POST /a/:ticket                        one approval page
-//	GET, HEAD       /assets/page.css                  its stylesheet
+//	GET, HEAD       /assets/…                         its stylesheet and mark
 //	POST            /callbacks/:provider/sms          what people write
 //	POST            /callbacks/:provider/status/:ref  what became of a message
 func (s *Server) Register(e *echo.Echo) {
@@ -94,8 +98,12 @@ func (s *Server) Register(e *echo.Echo) {
 	e.GET("/a/:ticket", page)
 	e.HEAD("/a/:ticket", page)
 	e.POST("/a/:ticket", page)
-	e.GET(templates.StylesheetPath, s.stylesheet)
-	e.HEAD(templates.StylesheetPath, s.stylesheet)
+	css := asset("text/css; charset=utf-8", templates.Stylesheet())
+	e.GET(templates.StylesheetPath, css)
+	e.HEAD(templates.StylesheetPath, css)
+	mark := asset("image/svg+xml", templates.Mark())
+	e.GET(templates.MarkPath, mark)
+	e.HEAD(templates.MarkPath, mark)
 	e.POST("/callbacks/:provider/sms", s.inbound)
 	e.POST("/callbacks/:provider/status/:ref", s.status)
 }

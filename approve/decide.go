@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"ringback/consent"
 )
@@ -56,6 +57,13 @@ func (s *Server) freeze(ctx context.Context, req *consent.Request, notMe bool) e
 		return fmt.Errorf("freezing the pair: %w", err)
 	}
 	return nil
+}
+
+// freezeTime is how long "not me" stops the client.
+func (s *Server) freezeTime() time.Duration {
+	now := s.cfg.Now()
+	until, _ := s.cfg.Policy().FreezeUntil("", true, consent.History{}, now)
+	return until.Sub(now)
 }
 
 // expire writes that an overdue request's time is over, and returns what

@@ -6,7 +6,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -116,6 +115,9 @@ func (s *Server) show(c echo.Context, v *visit, status int, problem templates.Pr
 		return s.render(c, http.StatusNotFound, templates.PageData{State: card, Lang: v.view.Lang})
 	}
 	p := templates.PageData{State: card, View: &v.view, Lang: v.view.Lang}
+	if card == templates.Blocked {
+		p.BlockedFor = s.freezeTime()
+	}
 	if card != templates.Asking {
 		return s.render(c, http.StatusOK, p)
 	}
@@ -159,21 +161,15 @@ func (s *Server) post(c echo.Context, v *visit) error {
 	case errors.Is(err, consent.ErrClaimed):
 		return s.again(c, v)
 	case errors.Is(err, consent.ErrGuesses):
-		return s.render(c, http.StatusOK, templates.PageData{State: templates.TooMany, View: &v.view, Lang: v.view.Lang})
+		v.state.Misses = make([]consent.Miss, consent.MaxMisses)
+		return s.show(c, v, http.StatusOK, "")
 	case err != nil:
 		return s.unavailable(c, v, err)
 	}
-	v.state.Misses = append(v.state.Misses, consent.Miss{N: n})
+	v.state.Misses = make([]consent.Miss, n) // as many as are used up now
 	right := s.cfg.Handles.CheckCode(req.ID, v.attempt.N, f.code) && s.cfg.Now().Before(v.attempt.CodeUntil)
 	matched := len(req.Bearers.MatchCode) > 0 && subtle.ConstantTimeCompare([]byte(f.match), []byte(req.Bearers.MatchCode)) == 1
 	if !right || needMatch && !matched {
-		if n >= consent.MaxMisses {
-			return s.render(c, http.StatusOK, templates.PageData{State: templates.TooMany, View: &v.view, Lang: v.view.Lang})
-		}
-		v.state.Misses = v.state.Misses[:0]
-		for range n {
-			v.state.Misses = append(v.state.Misses, consent.Miss{})
-		}
 		return s.show(c, v, http.StatusUnprocessableEntity, templates.WrongCode)
 	}
 	return s.answer(c, v, f, matched)
@@ -233,7 +229,7 @@ func (s *Server) unavailable(c echo.Context, v *visit, err error) error {
 // render writes a page whole, so that a fault in a template leaves no half.
 func (s *Server) render(c echo.Context, status int, p templates.PageData) error {
 	if p.Lang == "" {
-		p.Lang = language(c.Request())
+		p.Lang = templates.Language(c.Request().Header.Get("Accept-Language"))
 	}
 	p.Nonce, _ = c.Get(nonceKey).(string)
 	var b bytes.Buffer
@@ -242,13 +238,4 @@ func (s *Server) render(c echo.Context, status int, p templates.PageData) error 
 		return c.NoContent(http.StatusInternalServerError)
 	}
 	return c.HTMLBlob(status, b.Bytes())
-}
-
-// language picks the language of pages that belong to nobody.
-func language(r *http.Request) string {
-	first, _, _ := strings.Cut(r.Header.Get("Accept-Language"), ",")
-	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(first)), "de") {
-		return "de"
-	}
-	return "en"
 }

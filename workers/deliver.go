@@ -50,7 +50,7 @@ func (e *Engine) deliver(ctx context.Context, s *consent.State, step Step) (time
 	receipt, sendErr := ch.Send(ctx, msg)
 	o := outcome(receipt, sendErr)
 	o.V, o.N, o.At = consent.Version, a.N, e.cfg.Now()
-	e.observe(ctx, s, a, o, sendErr)
+	e.log(ctx, s, a, o, sendErr)
 	if errors.Is(sendErr, channels.ErrStopped) {
 		if err := e.cfg.Devices.StopDevice(ctx, req.Approver, step.Device.ID, true); err != nil {
 			e.cfg.Log.ErrorContext(ctx, "stopping a device", slog.String("req", req.ID.String()), slog.Any("err", err))
@@ -123,25 +123,11 @@ func outcome(r channels.Receipt, err error) consent.Outcome {
 	return o
 }
 
-func (e *Engine) observe(ctx context.Context, s *consent.State, a consent.Attempt, o consent.Outcome, err error) {
+func (e *Engine) log(ctx context.Context, s *consent.State, a consent.Attempt, o consent.Outcome, err error) {
 	level, took := slog.LevelInfo, o.At.Sub(a.At)
 	if o.Status != consent.Accepted {
 		level = slog.LevelWarn
 	}
 	e.cfg.Log.LogAttrs(ctx, level, "delivery attempted", slog.String("req", s.Request.ID.String()), slog.String("client", s.Request.Client.ID),
 		slog.String("channel", a.Channel), slog.Int("attempt", a.N), slog.String("step", string(o.Status)), slog.String("code", o.Code), slog.Any("err", err), slog.Duration("took", took))
-	if e.cfg.Observe == nil {
-		return
-	}
-	var first time.Duration
-	if o.Status == consent.Accepted {
-		for _, earlier := range s.Outcomes {
-			if earlier.Status == consent.Accepted {
-				e.cfg.Observe.Attempted(a.Channel, o.Status, 0)
-				return
-			}
-		}
-		first = o.At.Sub(s.Request.AskedAt)
-	}
-	e.cfg.Observe.Attempted(a.Channel, o.Status, first)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringback/channels"
@@ -29,16 +30,6 @@ type Stopper interface {
 	StopDevice(ctx context.Context, person, device string, stopped bool) error
 }
 
-// Observer is told what the engine did, for metrics. Labels come from closed
-// sets.
-type Observer interface {
-	// Attempted is called after every delivery attempt; first is how long the
-	// request waited when it was the first accepted one, else 0.
-	Attempted(channel string, outcome consent.OutcomeStatus, first time.Duration)
-	// NotifiedClient is called after every notice.
-	NotifiedClient(done bool)
-}
-
 // Config is what an Engine needs. Every field is required unless it says
 // otherwise.
 type Config struct {
@@ -54,7 +45,6 @@ type Config struct {
 	PublicURL string                        // where approvers come in; no trailing slash
 	Workers   int                           // steps at once; default 64
 	Grace     time.Duration                 // for steps in flight when stopping; default 10 s
-	Observe   Observer                      // nil: nobody listens
 	Now       func() time.Time
 	Log       *slog.Logger
 }
@@ -63,6 +53,9 @@ type Config struct {
 type Engine struct {
 	cfg   Config
 	queue *queue
+
+	running   atomic.Bool
+	announced time.Duration // how much later the next request of the past is due
 
 	mu      sync.Mutex
 	waiting map[consent.Pseudonym]map[consent.ID]bool // requests that wait for their person's slot
@@ -89,9 +82,19 @@ func othersDelay(id consent.ID) time.Duration {
 	return 2*time.Second + time.Duration(id[0])*8*time.Millisecond
 }
 
-// OnEvent takes a fact's arrival as a wake-up. It never blocks.
+// catchUp spreads the requests of the past over time, so that a restart with
+// very many does not hold up new ones.
+const catchUp = 100 * time.Microsecond
+
+// OnEvent takes a fact's arrival as a wake-up. It never blocks. What arrives
+// before Run is the past: it is looked at as soon as possible.
 func (e *Engine) OnEvent(ev consent.Event) {
 	now := e.cfg.Now()
+	if !e.running.Load() {
+		e.announced += catchUp
+		e.queue.add(ev.ID, now.Add(e.announced))
+		return
+	}
 	if ev.Kind == consent.FactDecided && !ev.Local { // by then the other process has given the slot back
 		e.wakeNext(ev.Pseudonym, ev.ID, now.Add(time.Second))
 	}
@@ -127,6 +130,7 @@ func (e *Engine) Backlog() int { return e.queue.len() }
 // Run works until ctx ends, then lets the steps in flight finish within the
 // grace. It returns when they have ended.
 func (e *Engine) Run(ctx context.Context) {
+	e.running.Store(true)
 	work := make(chan consent.ID)
 	steps, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -296,9 +300,6 @@ func (e *Engine) notify(ctx context.Context, s *consent.State, step Step) error 
 	}
 	answer := n.Notify(ctx, s, step.N)
 	answer.V, answer.N, answer.At = consent.Version, step.N, e.cfg.Now()
-	if e.cfg.Observe != nil {
-		e.cfg.Observe.NotifiedClient(answer.Done)
-	}
 	level := slog.LevelInfo
 	if !answer.Done {
 		level = slog.LevelWarn

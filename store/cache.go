@@ -32,6 +32,7 @@ type cache struct {
 	order *list.List                   // most recently used first
 	loads map[consent.ID]*load
 	doubt map[consent.ID]time.Time // since when the stream may hold more
+	under map[consent.ID]int       // writes under way: the follower may see them before they are acknowledged
 }
 
 // load is a read of the stream under way. What is written meanwhile spoils it
@@ -44,7 +45,7 @@ type load struct {
 func newCache(size int, now func() time.Time) *cache {
 	return &cache{
 		now: now, size: size, byID: make(map[consent.ID]*list.Element), order: list.New(),
-		loads: make(map[consent.ID]*load), doubt: make(map[consent.ID]time.Time),
+		loads: make(map[consent.ID]*load), doubt: make(map[consent.ID]time.Time), under: make(map[consent.ID]int),
 	}
 }
 
@@ -58,7 +59,22 @@ func (c *cache) get(id consent.ID) (st *consent.State, whole bool) {
 		return nil, false
 	}
 	c.order.MoveToFront(e)
-	return e.Value.(*consent.State), !c.doubtful(id)
+	return e.Value.(*consent.State), c.under[id] == 0 && !c.doubtful(id)
+}
+
+// writing announces a write, written that it ended one way or another.
+func (c *cache) writing(id consent.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.under[id]++
+}
+
+func (c *cache) written(id consent.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.under[id]--; c.under[id] == 0 {
+		delete(c.under, id)
+	}
 }
 
 // begin announces a read of the stream, end takes its result.

@@ -80,6 +80,8 @@ func (s *Store) put(ctx context.Context, req *consent.Request, p place, l label,
 	l.V, l.Pseudonym, l.Expires, l.Writer = consent.Version, req.Pseudonym, req.ExpiresAt, s.writer
 	subject, header := s.names.fact(p), l.String()
 	payload := sealFact(aead, subject, header, fact, bearers)
+	s.recent.writing(p.ID)
+	defer s.recent.written(p.ID)
 	seq, err := s.commit.write(ctx, subject, header, payload)
 	if errors.Is(err, errSecond) {
 		found, e := s.stored(ctx, subject)
@@ -98,8 +100,8 @@ func (s *Store) put(ctx context.Context, req *consent.Request, p place, l label,
 		return err
 	}
 	s.health.grew(len(subject) + len(header) + len(payload))
+	s.recent.add(p, req, v, seq) // before anybody is woken by the index
 	s.index.apply(p, &l, seq)
-	s.recent.add(p, req, v, seq)
 	return nil
 }
 

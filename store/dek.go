@@ -44,7 +44,7 @@ var ErrErased = fmt.Errorf("the person was erased: %w", consent.ErrNotFound)
 // that is written once; an empty message in its place says that the person
 // was erased, so that no late writer makes a new key for the same person.
 type dataKeys struct {
-	opened sync.Map // consent.Pseudonym :: openKey
+	opened sync.Map // consent.Pseudonym :: *openKey
 	locks  [keyShards]sync.Mutex
 	seed   maphash.Seed
 	loads  atomic.Uint64
@@ -58,6 +58,10 @@ type openKey struct {
 	until time.Time
 }
 
+func (k *dataKeys) lock(p consent.Pseudonym) *sync.Mutex {
+	return &k.locks[maphash.String(k.seed, string(p))%keyShards]
+}
+
 // dataKey returns the AES-256-GCM of a person's data key. It takes no nonce
 // (NonceSize is 0) and puts a random one in front of what it seals. Where
 // there is no key, create makes one. It returns ErrErased for an erased
@@ -65,15 +69,15 @@ type openKey struct {
 func (s *Store) dataKey(ctx context.Context, p consent.Pseudonym, create bool) (cipher.AEAD, error) {
 	k := s.dir.keys
 	if v, ok := k.opened.Load(p); ok {
-		if key := v.(openKey); s.cfg.Now().Before(key.until) {
+		if key := v.(*openKey); s.cfg.Now().Before(key.until) {
 			return key.aead, nil
 		}
 	}
-	lock := &k.locks[maphash.String(k.seed, string(p))%keyShards]
+	lock := k.lock(p)
 	lock.Lock()
 	defer lock.Unlock()
 	if v, ok := k.opened.Load(p); ok {
-		if key := v.(openKey); s.cfg.Now().Before(key.until) {
+		if key := v.(*openKey); s.cfg.Now().Before(key.until) {
 			return key.aead, nil
 		}
 	}
@@ -89,13 +93,13 @@ func (s *Store) dataKey(ctx context.Context, p consent.Pseudonym, create bool) (
 	now := s.cfg.Now()
 	if k.loads.Add(1)%keySweep == 0 {
 		k.opened.Range(func(p, v any) bool {
-			if !now.Before(v.(openKey).until) {
+			if !now.Before(v.(*openKey).until) {
 				k.opened.CompareAndDelete(p, v)
 			}
 			return true
 		})
 	}
-	k.opened.Store(p, openKey{aead, now.Add(keyLife)})
+	k.opened.Store(p, &openKey{aead, now.Add(keyLife)})
 	return aead, nil
 }
 
@@ -112,9 +116,13 @@ func (s *Store) preloadedKey(ctx context.Context, p consent.Pseudonym) (cipher.A
 	return s.unwrapKey(p, wrapped)
 }
 
-// forgetKey drops what is remembered of a key, and what it opened.
+// forgetKey drops what is remembered of a key, and what it opened. A load
+// under way is waited for: it may have read the key before it was deleted.
 func (s *Store) forgetKey(p consent.Pseudonym) {
+	lock := s.dir.keys.lock(p)
+	lock.Lock()
 	s.dir.keys.opened.Delete(p)
+	lock.Unlock()
 	s.recent.dropAll(p)
 }
 
@@ -170,32 +178,30 @@ func (s *Store) unwrapKey(p consent.Pseudonym, wrapped []byte) (cipher.AEAD, err
 }
 
 // eraseKey overwrites the person's key where it lies and leaves a mark that
-// keeps another from being made. It reports whether there was a key. It may
-// be called again after any error.
-func (s *Store) eraseKey(ctx context.Context, p consent.Pseudonym) (had bool, err error) {
+// keeps another from being made. It may be called again after any error.
+func (s *Store) eraseKey(ctx context.Context, p consent.Pseudonym) error {
 	defer s.forgetKey(p)
 	subject := s.names.subject("dek", string(p))
 	for range 10 {
 		m, err := s.lastMessage(ctx, streamDEK, subject)
 		switch {
 		case err == nil && len(m.data) == 0:
-			return had, nil
+			return nil
 		case err == nil:
-			had = true
 			err = s.dir.keys.stream.SecureDeleteMsg(ctx, m.seq)
 			if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-				return had, fmt.Errorf("deleting a data key: %w", err)
+				return fmt.Errorf("deleting a data key: %w", err)
 			}
 		case !errors.Is(err, consent.ErrNotFound):
-			return had, fmt.Errorf("reading a data key: %w", err)
+			return fmt.Errorf("reading a data key: %w", err)
 		}
 		if _, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: subject}); err == nil {
-			return had, nil
+			return nil
 		} else if !isSecond(err) {
-			return had, fmt.Errorf("marking a data key as erased: %w", err)
+			return fmt.Errorf("marking a data key as erased: %w", err)
 		}
 	}
-	return had, fmt.Errorf("deleting a data key: %w", consent.ErrUnavailable)
+	return fmt.Errorf("deleting a data key: %w", consent.ErrUnavailable)
 }
 
 // reviveKey takes the mark of erasure away, so that the person, who is being

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"ringback/consent"
+	"ringback/keys"
 )
 
 func TestDataKey(t *testing.T) {
@@ -237,6 +239,58 @@ func TestErasureOfTheFilesPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	askFor(t, s, "alice-7f3a")
+}
+
+// TestErasureEmbedded erases where there is one process, across restarts.
+func TestErasureEmbedded(t *testing.T) {
+	t.Parallel()
+	cfg := Config{
+		Dir: t.TempDir(), Vault: keys.NewVault(keys.NewRoot()), Now: time.Now,
+		Log: slog.New(slog.NewTextHandler(testLog{t}, nil)),
+	}
+	ctx := t.Context()
+	if err := Init(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
+	session := func(use func(*Store)) {
+		t.Helper()
+		s, err := Open(ctx, cfg)
+		if err != nil {
+			t.Fatalf("Open: %v", err)
+		}
+		use(s)
+		if err := s.Close(ctx); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+	var req *consent.Request
+	session(func(s *Store) {
+		if err := errors.Join(s.PutPerson(ctx, alice()), s.PutPerson(ctx, bob())); err != nil {
+			t.Fatal(err)
+		}
+		req = askFor(t, s, "alice-7f3a")
+		askFor(t, s, "bob-11c9")
+	})
+	session(func(s *Store) {
+		if st, err := s.Get(ctx, req.ID); err != nil || st.Request.Approver != "alice-7f3a" {
+			t.Fatalf("Get: %v", err)
+		}
+		if err := s.RemovePerson(ctx, "alice-7f3a"); err != nil {
+			t.Fatalf("RemovePerson: %v", err)
+		}
+		if _, err := s.Get(ctx, req.ID); !errors.Is(err, consent.ErrNotFound) {
+			t.Errorf("Get after erasure = %v, want ErrNotFound", err)
+		}
+	})
+	session(func(s *Store) {
+		if _, err := s.Get(ctx, req.ID); !errors.Is(err, consent.ErrNotFound) {
+			t.Errorf("Get after erasure and restart = %v, want ErrNotFound", err)
+		}
+		if _, err := s.Person(ctx, "alice-7f3a"); !errors.Is(err, consent.ErrNotFound) {
+			t.Errorf("Person after erasure and restart = %v, want ErrNotFound", err)
+		}
+		wantFacts(t, s, map[consent.Pseudonym]string{s.Pseudonym("alice-7f3a"): "erased", s.Pseudonym("bob-11c9"): "readable"})
+	})
 }
 
 // onDisk reports whether any file under dir contains data.

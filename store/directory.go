@@ -43,6 +43,8 @@ type directory struct {
 	where   func(kind, id string) string // place of an entry of the file
 }
 
+var _ consent.Directory = (*Store)(nil)
+
 // openDirectory opens buckets and streams, and returns when memory holds all
 // that was stored. s.js must be set.
 func (s *Store) openDirectory(ctx context.Context) error {

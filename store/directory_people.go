@@ -88,13 +88,17 @@ func (s *Store) RemovePerson(ctx context.Context, id string) error {
 	key := err == nil && len(m.data) > 0
 	phone := s.dir.kept.phoneOf(s.dir, p)
 
-	// The entry first, so that no process lets anybody name the person; its
-	// removal also makes every process forget the key. Also without an entry.
+	// The entry first, so that no process lets anybody name the person. Its
+	// second removal makes every process forget a key that it may have read
+	// until the end.
 	if entry || key {
 		if err := s.removeKey(ctx, s.dir.people, s.dir.followers.people, string(p)); err != nil {
 			return fmt.Errorf("erasing a person: %w", err)
 		}
-		if _, err := s.eraseKey(ctx, p); err != nil {
+		if err := s.eraseKey(ctx, p); err != nil {
+			return fmt.Errorf("erasing a person: %w", err)
+		}
+		if err := s.removeKey(ctx, s.dir.people, s.dir.followers.people, string(p)); err != nil {
 			return fmt.Errorf("erasing a person: %w", err)
 		}
 	}

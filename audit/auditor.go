@@ -2,12 +2,31 @@ package audit
 
 import (
 	"context"
-	"io"
+	"errors"
 	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringback/consent"
 	"ringback/keys"
+)
+
+const (
+	// linger is how long the auditor lets facts gather after the first one.
+	linger = 200 * time.Millisecond
+	// checkpointEvery is the time between checkpoints while there is
+	// something new.
+	checkpointEvery = time.Minute
+	// retryAfter is the pause after a failure.
+	retryAfter = time.Second
+	// lookEvery is how often an idle auditor looks for facts although nobody
+	// woke it, and a standing-by one at the chain.
+	lookEvery = 2 * time.Second
+	// takeOverAfter is the age of an unsealed fact at which a standing-by
+	// auditor takes over.
+	takeOverAfter = 4 * time.Second
 )
 
 // Config is what an Auditor needs.
@@ -19,40 +38,172 @@ type Config struct {
 }
 
 // Auditor seals facts. Any number of processes may run one over the same
-// store; one of them does the work.
+// store: the store takes one successor of each record, and whoever loses a
+// race stands by until the winner falls behind.
 type Auditor struct {
-	cfg Config
+	cfg  Config
+	wake chan struct{}
+
+	unsealed atomic.Int64 // when the oldest fact not known to be sealed was stored, Unix ns; 0: none
+	active   atomic.Bool  // Run does the sealing, as far as this process knows
+
+	mu     sync.Mutex // held while the chain grows
+	head   head
+	recent *recent
 }
 
-// New returns an Auditor; call Run.
-func New(cfg Config) *Auditor { return &Auditor{cfg: cfg} }
+// head is the end of the chain as this process knows it.
+type head struct {
+	known   bool
+	seq     uint64         // of the last record; 0: none
+	hash    consent.Digest // of it
+	sealed  uint64         // its Sealed
+	kind    string         // its Type
+	checked time.Time      // when this process last wrote a checkpoint
+}
 
-// Run seals until ctx ends.
-func (a *Auditor) Run(ctx context.Context) { <-ctx.Done() }
+// New returns an Auditor. Call Run, and Wake whenever a fact was stored.
+func New(cfg Config) *Auditor {
+	return &Auditor{cfg: cfg, wake: make(chan struct{}, 1), recent: newRecent()}
+}
 
 // Wake says that a fact was stored. It never blocks.
-func (a *Auditor) Wake() {}
-
-// Lag is the age of the oldest fact that is not sealed, 0 if all are.
-func (a *Auditor) Lag() time.Duration { return 0 }
-
-// Erased records that a person's data key is about to be deleted. Call it
-// before deleting, again if deleting failed.
-func (a *Auditor) Erased(ctx context.Context, p consent.Pseudonym) error { return nil }
-
-// Export writes everything as JSON lines.
-func (a *Auditor) Export(ctx context.Context, w io.Writer) error { return nil }
-
-// Report is what Verify found.
-type Report struct {
-	Failures []Failure
+func (a *Auditor) Wake() {
+	if a.unsealed.Load() == 0 {
+		a.unsealed.CompareAndSwap(0, a.cfg.Now().UnixNano())
+	}
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
 }
 
-// Failure is one thing that does not hold.
-type Failure struct {
-	Where string // line, record or request
-	What  string
+// Lag is the age of the oldest fact that is not known to be sealed; 0 if all
+// are. It grows while sealing fails, and while nothing runs.
+func (a *Auditor) Lag() time.Duration {
+	since := a.unsealed.Load()
+	if since == 0 {
+		return 0
+	}
+	return max(0, a.cfg.Now().Sub(time.Unix(0, since)))
 }
 
-// Verify checks an export with the public evidence keys.
-func Verify(r io.Reader, jwks []byte) (Report, error) { return Report{}, nil }
+// Run seals facts within about a second and signs a checkpoint every minute in
+// which there were some, until ctx ends. It resumes after the last sealed fact.
+func (a *Auditor) Run(ctx context.Context) {
+	a.active.Store(true)
+	defer a.active.Store(false)
+	for ctx.Err() == nil {
+		if a.active.Load() {
+			a.work(ctx)
+		} else {
+			a.standBy(ctx)
+		}
+	}
+}
+
+// work seals until another auditor turns out to do so, or ctx ends.
+func (a *Auditor) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := a.seal(ctx, time.Time{})
+		switch {
+		case err == nil:
+			if !a.idle(ctx) {
+				return
+			}
+		case errors.Is(err, errOvertaken):
+			a.active.Store(false)
+			return
+		case ctx.Err() == nil:
+			a.cfg.Log.WarnContext(ctx, "sealing failed", slog.Any("err", err))
+			pause(ctx, retryAfter)
+		}
+	}
+}
+
+// idle writes a checkpoint if one is due, then waits for facts and lets some
+// gather. It returns false when there is nothing to go on with: ctx ended, or
+// the checkpoint showed that another auditor is at work.
+func (a *Auditor) idle(ctx context.Context) bool {
+	a.mu.Lock()
+	left, err := a.checkpoint(ctx)
+	a.mu.Unlock()
+	if errors.Is(err, errOvertaken) {
+		a.active.Store(false)
+		return false
+	}
+	if err != nil && ctx.Err() == nil {
+		a.cfg.Log.WarnContext(ctx, "checkpoint failed", slog.Any("err", err))
+	}
+	wait := jitter(5 * lookEvery)
+	if left > 0 {
+		wait = min(wait, left)
+	}
+	look := time.NewTimer(wait)
+	defer look.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-look.C:
+		return true
+	case <-a.wake:
+		return pause(ctx, linger)
+	}
+}
+
+// standBy watches the auditor that does the work and takes over when a fact
+// stays unsealed for too long.
+func (a *Auditor) standBy(ctx context.Context) {
+	if !pause(ctx, jitter(lookEvery)) {
+		return
+	}
+	late, err := a.late(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			a.cfg.Log.WarnContext(ctx, "watching the sealing failed", slog.Any("err", err))
+		}
+		return
+	}
+	if late > jitter(takeOverAfter) {
+		a.active.Store(true)
+	}
+}
+
+// late returns the age of the oldest unsealed fact and notes it for Lag.
+func (a *Auditor) late(ctx context.Context) (time.Duration, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.head.known = false
+	if err := a.locate(ctx); err != nil {
+		return 0, err
+	}
+	before := a.unsealed.Load()
+	first, err := a.cfg.Source.Facts(ctx, a.head.sealed, 1)
+	if err != nil {
+		return 0, err
+	}
+	if len(first) == 0 {
+		// A Wake since then is about a fact that this reading may have missed.
+		a.unsealed.CompareAndSwap(before, 0)
+		return 0, nil
+	}
+	a.unsealed.Store(first[0].At.UnixNano())
+	return a.cfg.Now().Sub(first[0].At), nil
+}
+
+// jitter spreads d by a quarter, so that processes do not move in step.
+func jitter(d time.Duration) time.Duration {
+	return d*3/4 + rand.N(d/2)
+}
+
+// pause waits; false means that ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,223 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"ringback/consent"
+)
+
+const (
+	// batchSize is the number of facts that one record seals.
+	batchSize = 256
+	// evidenceWriters is the number of concurrent evidence writes.
+	evidenceWriters = 16
+	// appendTries bounds the retries of a record that must be written whoever
+	// else writes.
+	appendTries = 64
+)
+
+// errOvertaken is returned when another auditor wrote the next record.
+var errOvertaken = errors.New("another auditor is at work")
+
+// locate finds the end of the chain if it is not known. a.mu is held.
+func (a *Auditor) locate(ctx context.Context) error {
+	if a.head.known {
+		return nil
+	}
+	last, ok, err := a.cfg.Source.LastRecord(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the end of the chain: %w", err)
+	}
+	if !ok {
+		a.head = head{known: true, checked: a.head.checked}
+		return nil
+	}
+	r, err := readRecord(last.Data)
+	if err != nil {
+		// Going on after a record that cannot be read would hide it.
+		return fmt.Errorf("reading record %d: %w (run \"ringback export\" and \"ringback verify\")", last.Seq, err)
+	}
+	a.head = head{true, last.Seq, sha256.Sum256(last.Data), r.Sealed, r.Type, a.head.checked}
+	return nil
+}
+
+// grow appends a record at the end of the chain. errOvertaken means that there
+// is a later record by somebody else. a.mu is held and the head is known.
+func (a *Auditor) grow(ctx context.Context, r *record) error {
+	r.V, r.Seq, r.Prev = formatVersion, a.head.seq+1, a.head.hash
+	r.At = a.cfg.Now().UTC().Truncate(time.Millisecond)
+	if r.Type != lineFacts {
+		r.Sealed = a.head.sealed
+	}
+	if r.Type == lineCheckpoint {
+		jws, err := a.cfg.Ring.SignEvidence(typeCheckpoint, checkpoint{formatVersion, a.head.seq, a.head.hash, r.At})
+		if err != nil {
+			return fmt.Errorf("signing a checkpoint: %w", err)
+		}
+		r.JWS = jws
+	}
+	data, err := encode(r)
+	if err != nil {
+		return err
+	}
+	seq, err := a.cfg.Source.Append(ctx, data, a.head.seq)
+	if err != nil {
+		// The answer may have been lost after the record was stored.
+		last, ok, readErr := a.cfg.Source.LastRecord(ctx)
+		if readErr != nil || !ok || !bytes.Equal(last.Data, data) {
+			a.head.known = false
+			if errors.Is(err, consent.ErrClaimed) {
+				return errOvertaken
+			}
+			return fmt.Errorf("appending a record: %w", err)
+		}
+		seq = last.Seq
+	}
+	if seq != r.Seq {
+		a.head.known = false
+		return fmt.Errorf("appending a record: it has sequence %d instead of %d: the chain has a gap", seq, r.Seq)
+	}
+	a.head = head{true, seq, sha256.Sum256(data), r.Sealed, r.Type, a.head.checked}
+	return nil
+}
+
+// seal seals all facts, or those stored before until if that is not zero.
+func (a *Auditor) seal(ctx context.Context, until time.Time) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := a.locate(ctx); err != nil {
+			return err
+		}
+		oldest := a.unsealed.Load()
+		facts, err := a.cfg.Source.Facts(ctx, a.head.sealed, batchSize)
+		if err != nil {
+			return fmt.Errorf("reading facts: %w", err)
+		}
+		if len(facts) == 0 {
+			// A Wake since then is about a fact that this reading may miss.
+			a.unsealed.CompareAndSwap(oldest, 0)
+			return nil
+		}
+		if !until.IsZero() && facts[0].At.After(until) {
+			return nil
+		}
+		oldest = facts[0].At.UnixNano()
+		a.unsealed.Store(oldest)
+		if err := a.prove(ctx, facts); err != nil {
+			return err
+		}
+		r := &record{Type: lineFacts, Sealed: facts[len(facts)-1].Seq, Facts: make([]sealedFact, len(facts))}
+		for i := range facts {
+			r.Facts[i] = seal(&facts[i])
+			if r.Facts[i].Unreadable == goneDamaged {
+				a.cfg.Log.ErrorContext(ctx, "a stored fact is damaged", slog.String("req", facts[i].ID.String()), slog.String("step", r.Facts[i].Fact))
+			}
+		}
+		err = a.grow(ctx, r)
+		if errors.Is(err, errOvertaken) {
+			if err := a.locate(ctx); err != nil {
+				return err
+			}
+			if a.head.kind == lineErased {
+				continue // an administrator's note, not another auditor
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if len(facts) < batchSize {
+			a.unsealed.CompareAndSwap(oldest, 0)
+			return nil
+		}
+		if _, err := a.checkpoint(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// prove keeps evidence of every request that a batch finishes, before the
+// batch is sealed: a crash in between writes the same evidence again, which
+// changes nothing.
+func (a *Auditor) prove(ctx context.Context, facts []consent.StoredFact) error {
+	a.recent.resume(a.head.sealed)
+	var writers sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	slots := make(chan struct{}, evidenceWriters)
+	for i := range facts {
+		f := &facts[i]
+		known := a.recent.add(f)
+		if f.Unreadable {
+			continue
+		}
+		if !finishes(f) {
+			continue
+		}
+		slots <- struct{}{}
+		writers.Go(func() {
+			defer func() { <-slots }()
+			err := a.keepEvidence(ctx, f, known)
+			switch {
+			case err == nil, errors.Is(err, errGone):
+			case errors.Is(err, errNoEvidence):
+				// Sealing goes on; Verify will miss the evidence and say so.
+				a.cfg.Log.ErrorContext(ctx, "evidence not kept", slog.String("req", f.ID.String()), slog.Any("err", err))
+			default:
+				mu.Lock()
+				failed = err
+				mu.Unlock()
+			}
+		})
+	}
+	writers.Wait()
+	if failed != nil {
+		return fmt.Errorf("keeping evidence: %w", failed)
+	}
+	return nil
+}
+
+// checkpoint signs the chain when it grew and a minute has passed. It returns
+// how long there is until the next one is due, 0 if none is. a.mu is held.
+func (a *Auditor) checkpoint(ctx context.Context) (time.Duration, error) {
+	if !a.head.known || a.head.seq == 0 || a.head.kind == lineCheckpoint {
+		return 0, nil
+	}
+	now := a.cfg.Now()
+	if left := a.head.checked.Add(checkpointEvery).Sub(now); left > 0 {
+		return left, nil
+	}
+	if err := a.grow(ctx, &record{Type: lineCheckpoint}); err != nil {
+		return checkpointEvery, err
+	}
+	a.head.checked = now
+	return 0, nil
+}
+
+// Erased records that a person's data key is about to be destroyed: from then
+// on evidence of that pseudonym may be unreadable. Call it before destroying
+// the key, and again with every further try.
+func (a *Auditor) Erased(ctx context.Context, p consent.Pseudonym) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for range appendTries {
+		if err := a.locate(ctx); err != nil {
+			return fmt.Errorf("recording an erasure: %w", err)
+		}
+		err := a.grow(ctx, &record{Type: lineErased, Person: p})
+		if !errors.Is(err, errOvertaken) {
+			return err
+		}
+	}
+	return fmt.Errorf("recording an erasure: %w", errOvertaken)
+}

@@ -1,0 +1,215 @@
+package audit
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"ringback/consent"
+)
+
+const (
+	// maxEvidence is the longest evidence as stored, in bytes.
+	maxEvidence = 56 << 10
+	// maxUnpacked is the longest evidence in the clear, in bytes.
+	maxUnpacked = 2 << 20
+	// packed is the first byte of stored evidence: deflated JSON.
+	packed = 1
+)
+
+// evidence is what is kept about one finished request.
+type evidence struct {
+	Body json.RawMessage `json:"body"` // evidenceBody
+	JWS  string          `json:"jws"`  // by the evidence key, over evidenceClaims
+}
+
+// evidenceBody is the whole story of a request until it finished, and the
+// canonical objects of which its digests were taken.
+type evidenceBody struct {
+	V            int                `json:"v"`
+	Request      consent.ID         `json:"request"`
+	Person       consent.Pseudonym  `json:"person"`
+	Verb         consent.Verb       `json:"verb"`
+	Settled      consent.SettleVerb `json:"settled,omitempty"`
+	Facts        []evidenceFact     `json:"facts"`                  // in the order in which they were stored
+	Asked        json.RawMessage    `json:"asked"`                  // C
+	Granted      json.RawMessage    `json:"granted,omitempty"`      // C after narrowing, if less was granted
+	Presentation json.RawMessage    `json:"presentation,omitempty"` // P
+	Decision     json.RawMessage    `json:"decision"`               // D
+}
+
+// evidenceFact is one fact as it was written.
+type evidenceFact struct {
+	Seq  uint64          `json:"seq"`
+	Fact string          `json:"fact"`
+	At   time.Time       `json:"stored_at"`
+	Data json.RawMessage `json:"data"`
+}
+
+// evidenceClaims are signed.
+type evidenceClaims struct {
+	V       int            `json:"v"`
+	Request consent.ID     `json:"request"`
+	SHA256  consent.Digest `json:"sha256"` // of the body
+}
+
+// errNoEvidence is wrapped when evidence cannot be made of facts, now or ever.
+var errNoEvidence = errors.New("no evidence can be made")
+
+// errGone is returned when facts are unreadable because the person was erased.
+var errGone = errors.New("the person was erased")
+
+// finishes reports whether a fact ends its request: a decision other than a
+// yes, or the settlement of a yes.
+func finishes(f *consent.StoredFact) bool {
+	switch f.Kind {
+	case consent.FactSettled:
+		return true
+	case consent.FactDecided:
+		var d struct {
+			Verb consent.Verb `json:"verb"`
+		}
+		return json.Unmarshal(f.Data, &d) == nil && d.Verb != consent.Approved
+	}
+	return false
+}
+
+// newBody tells a request's story from its facts, in order, the last of which
+// finishes it.
+func newBody(facts []consent.StoredFact) (*evidenceBody, error) {
+	last := &facts[len(facts)-1]
+	b := &evidenceBody{V: formatVersion, Request: last.ID, Person: last.Pseudonym}
+	var s story
+	for i := range facts {
+		f := &facts[i]
+		if f.Unreadable && f.Erased {
+			return nil, errGone
+		}
+		if f.Unreadable {
+			return nil, fmt.Errorf("%w: fact %d is unreadable", errNoEvidence, f.Seq)
+		}
+		// Facts that do not fit together are evidence too; Verify names them.
+		_ = s.add(f.Kind, f.N, f.Data)
+		b.Facts = append(b.Facts, evidenceFact{f.Seq, factName(f.Kind, f.N), f.At.UTC(), f.Data})
+	}
+	if s.asked == nil || s.decided == nil {
+		return nil, fmt.Errorf("%w: asked or decided is missing", errNoEvidence)
+	}
+	b.Verb = s.decided.Verb
+	if s.settled != nil {
+		b.Settled = s.settled.Verb
+	}
+	var err error
+	if b.Asked, err = s.asked.AskedObject(nil); err != nil {
+		return nil, fmt.Errorf("%w: %v", errNoEvidence, err)
+	}
+	if s.decided.Granted != nil {
+		if b.Granted, err = s.asked.AskedObject(s.decided.Granted); err != nil {
+			return nil, fmt.Errorf("%w: %v", errNoEvidence, err)
+		}
+	}
+	if p := s.decided.Presentation; p != nil {
+		if b.Presentation, err = p.Object(); err != nil {
+			return nil, fmt.Errorf("%w: %v", errNoEvidence, err)
+		}
+	}
+	if b.Decision, err = s.decided.Object(); err != nil {
+		return nil, fmt.Errorf("%w: %v", errNoEvidence, err)
+	}
+	return b, nil
+}
+
+// attest encodes, signs and packs a body for storage.
+func (a *Auditor) attest(b *evidenceBody) ([]byte, error) {
+	body, err := encode(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", errNoEvidence, err)
+	}
+	jws, err := a.cfg.Ring.SignEvidence(typeEvidence, evidenceClaims{formatVersion, b.Request, sha256.Sum256(body)})
+	if err != nil {
+		return nil, fmt.Errorf("signing evidence: %w", err)
+	}
+	plain, err := encode(evidence{body, jws})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", errNoEvidence, err)
+	}
+	data, err := pack(plain)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxEvidence {
+		return nil, fmt.Errorf("%w: it has %d bytes, at most %d are kept", errNoEvidence, len(data), maxEvidence)
+	}
+	return data, nil
+}
+
+// keepEvidence keeps evidence of the request that last finishes, which is the
+// newest of facts, or of all stored facts when facts is nil.
+func (a *Auditor) keepEvidence(ctx context.Context, last *consent.StoredFact, facts []consent.StoredFact) error {
+	if facts == nil {
+		all, err := a.cfg.Source.FactsOf(ctx, last.ID)
+		if err != nil {
+			return fmt.Errorf("reading the facts of a request: %w", err)
+		}
+		for _, f := range all {
+			if f.Seq <= last.Seq { // what came later is not needed, and differs from one reading to the next
+				facts = append(facts, f)
+			}
+		}
+		if len(facts) == 0 || facts[len(facts)-1].Seq != last.Seq {
+			return fmt.Errorf("reading the facts of a request: sequence %d is not among them", last.Seq)
+		}
+	}
+	body, err := newBody(facts)
+	if err != nil {
+		return err
+	}
+	data, err := a.attest(body)
+	if err != nil {
+		return err
+	}
+	err = a.cfg.Source.PutEvidence(ctx, last.Pseudonym, last.ID, data)
+	if errors.Is(err, consent.ErrNotFound) {
+		return errGone
+	}
+	return err
+}
+
+// pack returns the stored form of evidence. Facts, objects and rendered pages
+// repeat each other, and are kept for years.
+func pack(plain []byte) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte(packed)
+	w, err := flate.NewWriter(&b, flate.BestSpeed)
+	if err != nil {
+		return nil, fmt.Errorf("packing evidence: %w", err)
+	}
+	if _, err := w.Write(plain); err != nil {
+		return nil, fmt.Errorf("packing evidence: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("packing evidence: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// unpack is the inverse of pack.
+func unpack(data []byte) ([]byte, error) {
+	if len(data) == 0 || data[0] != packed {
+		return nil, errors.New("unpacking evidence: unknown form")
+	}
+	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data[1:])), maxUnpacked+1))
+	if err != nil {
+		return nil, fmt.Errorf("unpacking evidence: %w", err)
+	}
+	if len(plain) > maxUnpacked {
+		return nil, fmt.Errorf("unpacking evidence: longer than %d bytes", maxUnpacked)
+	}
+	return plain, nil
+}

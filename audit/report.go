@@ -1,0 +1,63 @@
+package audit
+
+import (
+	"fmt"
+	"time"
+
+	"ringback/consent"
+)
+
+// maxFailures bounds the failures that a report lists.
+const maxFailures = 1000
+
+// Report is what Verify found. An export holds if and only if OK.
+type Report struct {
+	At          time.Time // when the export was made
+	First, Last uint64    // sequences of the records in it; 0 when there are none
+	Facts       int       // sealed by them
+	Checkpoints int
+	Decisions   []Decision // proven ones, by time of finishing
+	Erased      int        // finished requests whose evidence was destroyed with the person's data key
+	Older       int        // finished requests whose records have aged out, so that only the evidence's own signature speaks for it
+	Failures    []Failure  // what does not hold, the first thousand
+	More        int        // failures beyond those listed
+}
+
+// OK reports whether everything holds.
+func (r *Report) OK() bool { return len(r.Failures) == 0 }
+
+// Failure is one thing that does not hold.
+type Failure struct {
+	Where string // line, and record or request where there is one
+	What  string
+}
+
+// Proof says who vouches for a decision.
+type Proof string
+
+const (
+	// SignedByPerson: a key that the person holds signed the decision.
+	SignedByPerson Proof = "signed-by-person"
+	// AttestedByServer: the service's evidence key vouches for what it saw.
+	AttestedByServer Proof = "attested-by-server"
+)
+
+// Decision is one decision that the export proves.
+type Decision struct {
+	Request consent.ID
+	Verb    consent.Verb
+	Settled consent.SettleVerb // empty unless approved
+	Means   consent.Means
+	ACR     string // empty unless approved
+	At      time.Time
+	Proof   Proof
+}
+
+// fail notes a failure.
+func (r *Report) fail(where, format string, args ...any) {
+	if len(r.Failures) == maxFailures {
+		r.More++
+		return
+	}
+	r.Failures = append(r.Failures, Failure{where, fmt.Sprintf(format, args...)})
+}

@@ -1,0 +1,107 @@
+package audit
+
+import (
+	"slices"
+
+	"ringback/consent"
+)
+
+// means are the ways in which evidence reaches a decision, and who uses them.
+var means = map[consent.Means][]consent.Verb{
+	consent.ByReply:  {consent.Approved, consent.Denied},
+	consent.ByPage:   {consent.Approved, consent.Denied},
+	consent.ByDev:    {consent.Approved, consent.Denied},
+	consent.ByClient: {consent.Withdrawn},
+	consent.ByAdmin:  {consent.Withdrawn},
+	consent.ByClock:  {consent.Expired},
+}
+
+// rules checks that a request was decided and settled as the rules of deciding
+// have it (the same that consent.Decide enforced when it happened).
+func (v *verifier) rules(b *evidenceBody, s *story) {
+	req, d := s.asked, s.decided
+	if req.ID != b.Request || req.Pseudonym != b.Person {
+		v.fail("asked is about another request or person")
+	}
+	if b.Verb != d.Verb || (s.settled == nil) != (b.Settled == "") || s.settled != nil && b.Settled != s.settled.Verb {
+		v.fail("the evidence's summary is not what its facts say")
+	}
+	verbs, known := means[d.Means]
+	if !known || !slices.Contains(verbs, d.Verb) {
+		v.fail("%q is not decided by %q", d.Verb, d.Means)
+	}
+	switch d.Verb {
+	case consent.Approved:
+		v.approved(req, d, s)
+	case consent.Denied:
+		if d.By != req.Approver {
+			v.fail("somebody other than the approver denied")
+		}
+	case consent.Withdrawn:
+		if d.Means == consent.ByClient && d.By != req.Client.ID {
+			v.fail("another client than the asker withdrew")
+		}
+	case consent.Expired:
+		if d.At.Before(req.ExpiresAt) {
+			v.fail("it expired before its end")
+		}
+	default:
+		v.fail("%q is no decision", d.Verb)
+	}
+	if d.Verb != consent.Approved {
+		if s.settled != nil {
+			v.fail("it was settled without a yes")
+		}
+		if d.Granted != nil || d.ACR != "" {
+			v.fail("something was granted without a yes")
+		}
+	}
+	if d.NotMe && d.Verb != consent.Denied {
+		v.fail("\"not me\" came with %q", d.Verb)
+	}
+	if d.Attempt != 0 && s.tried[d.Attempt] == nil {
+		v.fail("the decision names attempt %d, which was not made", d.Attempt)
+	}
+}
+
+// approved checks a yes and its settlement.
+func (v *verifier) approved(req *consent.Request, d *consent.Decision, s *story) {
+	if d.By != req.Approver {
+		v.fail("somebody other than the approver approved")
+	}
+	if !d.At.Before(req.ExpiresAt) {
+		v.fail("it was approved after its end")
+	}
+	if !req.Satisfied(d.ACR) {
+		v.fail("the yes does not reach the assurance asked for")
+	}
+	if d.Presentation == nil && d.Means != consent.ByDev {
+		v.fail("nothing was shown to the approver")
+	}
+	if d.Granted != nil && !req.Narrowable {
+		v.fail("less was granted at a door that cannot carry it")
+	}
+	st := s.settled
+	if st == nil {
+		v.fail("it is kept as finished, but the yes is not settled")
+		return
+	}
+	state := consent.State{Request: req, Decided: d}
+	late := !st.At.Before(state.RedeemUntil())
+	if (st.Verb == consent.Redeemed) != (st.JTI != "" && st.ExpiresAt.After(st.IssuedAt)) {
+		v.fail("a token was redeemed but not named, or the other way round")
+	}
+	switch st.Verb {
+	case consent.Redeemed:
+		if late {
+			v.fail("it was redeemed too late")
+		}
+	case consent.Lapsed:
+		if !late {
+			v.fail("it lapsed before its time")
+		}
+	case consent.Cancelled:
+	default:
+		v.fail("%q is no settlement", st.Verb)
+	}
+}

@@ -51,6 +51,7 @@ func inline(value string) string {
 		value = strings.ReplaceAll(value, scheme, "")
 	}
 	value = strings.ReplaceAll(value, "://", " ")
+	quoted := sentence(value)
 	runes := []rune(value)
 	var b strings.Builder
 	for i, r := range runes {
@@ -61,7 +62,7 @@ func inline(value string) string {
 		}
 	}
 	value = b.String()
-	if sentence(value) {
+	if quoted {
 		value = `"` + strings.ReplaceAll(value, `"`, "'") + `"`
 	}
 	if strings.ContainsFunc(value, rightToLeft) {

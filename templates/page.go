@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io"
 	"time"
+	"unicode/utf8"
 
 	"ringback/consent"
 	"ringback/details"
@@ -203,6 +204,9 @@ func (s *Set) ask(p *page, v View, values map[string]string) error {
 	}
 	p.NeedMatch = p.NeedMatch && !p.NeedPhr
 	p.MatchLabel = put(w.MatchLabel, values)
+	if utf8.RuneCountInString(v.Agent) > shortName {
+		p.MatchLabel = put(w.MatchShort, nil)
+	}
 	p.Allow = v.Allow
 	if v.Waiting > 0 {
 		p.Waiting = count(w.Waiting, v.Waiting)
@@ -218,9 +222,9 @@ func (p *page) result(v View, values map[string]string) {
 	case Allowed:
 		text, p.Close, p.Done = w.Allowed, w.CloseLine, v.done
 	case Refused:
-		text, p.Close = w.Refused, w.CloseLine
+		text, p.Close, p.Done = w.Refused, w.CloseLine, v.done
 	case Blocked:
-		text, p.Close = w.Blocked, w.CloseLine
+		text, p.Close, p.Done = w.Blocked, w.CloseLine, v.done
 		if p.BlockedFor <= 0 {
 			text[1] = w.BlockedNow
 		}

@@ -11,6 +11,7 @@ import (
 // Bounds of messages.
 const (
 	maxSegments = 3  // of what is shown whole in a message
+	longName    = 64 // characters of an agent's name
 	shortName   = 20 // characters that an agent's name is cut to when that saves a segment
 )
 
@@ -90,10 +91,11 @@ type draft struct {
 
 // text puts the message together.
 func (d *draft) text(code, link string) string {
-	agent := inline(d.view.Agent)
+	agent := cutTo(d.view.Agent, longName)
 	if d.cut {
 		agent = cutTo(agent, shortName)
 	}
+	agent = inline(agent)
 	host := d.view.Host
 	if host == "" {
 		host = d.words.Unchecked
@@ -108,17 +110,17 @@ func (d *draft) text(code, link string) string {
 	return text
 }
 
-// fit shortens the message as long as that saves segments.
+// fit shortens the message as far as that saves segments.
 func (d *draft) fit(m SMS) {
-	best, _ := Segments(d.text(m.Code, m.Link))
+	best := *d
+	least, _ := Segments(d.text(m.Code, m.Link))
 	for _, try := range []struct{ cut, noEnd bool }{{true, false}, {false, true}, {true, true}} {
-		before := *d
 		d.cut, d.noEnd = try.cut, try.noEnd
-		if n, _ := Segments(d.text(m.Code, m.Link)); n < best {
-			return
+		if n, _ := Segments(d.text(m.Code, m.Link)); n < least {
+			best, least = *d, n
 		}
-		*d = before
 	}
+	*d = best
 }
 
 // plain joins what is asked, agents' values made fit.
@@ -130,7 +132,7 @@ func plain(texts []details.Text) string {
 			if span.Path != "" && !span.Money {
 				b.WriteString(inline(span.Text))
 			} else {
-				b.WriteString(span.Text)
+				b.WriteString(plainer.Replace(span.Text))
 			}
 		}
 		out = append(out, b.String())

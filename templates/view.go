@@ -109,6 +109,10 @@ func (v *View) addItem(it details.Item, lang string) {
 	sec := Section{Headline: it.Headline, Consequence: it.Consequence, Facts: it.Facts}
 	if !it.Explained {
 		sec.Unexplained = it.Type
+		sec.Facts = []details.Fact{{Leaves: []details.Leaf{{Path: "type", Value: it.Type}}}}
+		for _, f := range it.Facts {
+			sec.Facts[0].Leaves = append(sec.Facts[0].Leaves, f.Leaves...)
+		}
 		v.long = true
 		v.done = append(v.done, details.Text{{Text: it.Type, Path: "type"}})
 	} else {
@@ -116,7 +120,7 @@ func (v *View) addItem(it details.Item, lang string) {
 		v.done = append(v.done, it.Done)
 	}
 	// What the headline says need not be said twice.
-	sec.Facts = slices.DeleteFunc(slices.Clone(it.Facts), func(f details.Fact) bool {
+	sec.Facts = slices.DeleteFunc(slices.Clone(sec.Facts), func(f details.Fact) bool {
 		return f.Path != "" && slices.ContainsFunc(it.Headline, func(s details.Span) bool { return s.Path == f.Path })
 	})
 	v.Sections = append(v.Sections, sec)

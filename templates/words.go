@@ -14,6 +14,7 @@ type words struct {
 	Title       string // of the browser's tab
 	TitleError  string // before Title when the form was wrong
 	Kicker      string // above the question
+	KickerDone  string // above what became of it
 	AskedBy     string // {agent}
 	Checked     string // beside a verified host, for screen readers
 	Unchecked   string // instead of a verified host
@@ -30,6 +31,7 @@ type words struct {
 	Lasts       string // {time}: consequence of what has none of its own
 	CodeLabel   string
 	MatchLabel  string // {agent}
+	MatchShort  string // instead of MatchLabel for long names
 	Deny        string
 	Allow       string
 	AllowMany   string // {n}

@@ -64,12 +64,18 @@ type house struct {
 	tw      *fakes.Twilio
 	sms     channels.Channel
 	url     string
+	client  *http.Client // trusts url
 
 	mu   sync.RWMutex
 	echo *echo.Echo
 }
 
-func newHouse(t testing.TB) *house {
+func newHouse(t testing.TB) *house { return buildHouse(t, httptest.NewServer) }
+
+// newSecureHouse is reached over https.
+func newSecureHouse(t testing.TB) *house { return buildHouse(t, httptest.NewTLSServer) }
+
+func buildHouse(t testing.TB, serve func(http.Handler) *httptest.Server) *house {
 	t.Helper()
 	h := &house{t: t, clock: &clock{now: time.Now()}, policy: &consent.Policy{}}
 	h.House = storetest.New(t, func(c *store.Config) { c.Now = h.clock.Now })
@@ -89,14 +95,15 @@ func newHouse(t testing.TB) *house {
 	if h.set, err = templates.New(templates.Config{Details: reg}); err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.mu.RLock()
 		defer h.mu.RUnlock()
 		h.echo.ServeHTTP(w, r)
 	}))
 	t.Cleanup(srv.Close)
-	h.url = srv.URL
+	h.url, h.client = srv.URL, srv.Client()
 	acc := channeltest.TwilioConfig()
+	acc.Client = h.client
 	acc.Webhook = h.url + channels.InboundPath("twilio")
 	var base string
 	h.tw, base = channeltest.StartTwilio(t, acc)
@@ -254,7 +261,7 @@ func (h *house) browser() *browser {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return &browser{h: h, client: &http.Client{Jar: jar}, header: http.Header{}}
+	return &browser{h: h, client: &http.Client{Jar: jar, Transport: h.client.Transport}, header: http.Header{}}
 }
 
 // page is what a browser shows.

@@ -203,7 +203,7 @@ func (s *Server) answer(c echo.Context, v *visit, f answerForm, matched bool) er
 // again answers a form that was sent twice, as by a double click. The first
 // one is being answered; a second guess does not count and is not compared.
 func (s *Server) again(c echo.Context, v *visit) error {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(c.Request().Context(), 500*time.Millisecond)
 	defer cancel()
 	if s.cfg.Store.Wait(ctx, v.state.Request.ID) == nil {
 		fresh, err := s.cfg.Store.Get(ctx, v.state.Request.ID)

@@ -9,6 +9,7 @@ var english = words{
 	Checked:     "website checked",
 	Unchecked:   "website not known",
 	AgentSays:   "The agent says (not checked):",
+	Quotes:      [2]string{"“", "”"},
 	Unexplained: "We cannot explain this request",
 	Beware:      "Allow it only if you know what every line means.",
 	Many:        "Let {agent} do these {n} things?",

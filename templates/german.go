@@ -9,6 +9,7 @@ var german = words{
 	Checked:     "Website geprüft",
 	Unchecked:   "Website nicht bekannt",
 	AgentSays:   "Der Agent sagt (nicht geprüft):",
+	Quotes:      [2]string{"„", "“"},
 	Unexplained: "Wir können diese Anfrage nicht erklären",
 	Beware:      "Erlauben Sie sie nur, wenn Sie jede Zeile verstehen.",
 	Many:        "{agent} diese {n} Dinge erlauben?",

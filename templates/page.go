@@ -57,16 +57,17 @@ const (
 // PageData is one page.
 type PageData struct {
 	State      State
-	View       *View         // nil for NotFound and Unavailable
-	Lang       string        // where there is no view; see [Language]
-	CSRF       string        // token of the form
-	Nonce      string        // of script-src, for a script that the page can do without; empty: no script
-	NeedCode   bool          // ask for the reply code
-	NeedMatch  bool          // ask for the match_code when allowing
-	NeedPhr    bool          // allowing needs a passkey: offer refusing only
-	Problem    Problem       // of the form just sent, empty if none
-	TriesLeft  int           // beside WrongCode
-	BlockedFor time.Duration // beside Blocked; 0: not said
+	View       *View             // nil for NotFound and Unavailable
+	Lang       string            // where there is no view; see [Language]
+	CSRF       string            // token of the form
+	Nonce      string            // of script-src, for a script that the page can do without; empty: no script
+	NeedCode   bool              // ask for the reply code
+	NeedMatch  bool              // ask for the match_code when allowing
+	NeedPhr    bool              // allowing needs a passkey: offer refusing only
+	Problem    Problem           // of the form just sent, empty if none
+	TriesLeft  int               // beside WrongCode
+	Smaller    []details.Smaller // what may be made smaller, where the asking door can carry a smaller yes
+	BlockedFor time.Duration     // beside Blocked; 0: not said
 }
 
 //go:embed card.html
@@ -95,7 +96,7 @@ func Stylesheet() []byte { return bytes.Clone(stylesheet) }
 func Mark() []byte { return bytes.Clone(mark) }
 
 func parseHTML() (*template.Template, error) {
-	return template.New("").Option("missingkey=error").Parse(cardSource + pageSource)
+	return template.New("").Option("missingkey=error").Parse(cardSource + pageSource + smallerSource)
 }
 
 // versioned adds a query to a path that changes with the content.
@@ -190,6 +191,7 @@ func (s *Set) ask(p *page, v View, values map[string]string) error {
 	w := p.Words
 	phrase := map[Problem]string{
 		WrongCode: w.WrongCode, MissingCode: w.MissingCode, MissingMatch: w.MissingMatch, NoAnswer: w.NoAnswer, Stale: w.Stale,
+		BadSmaller: less[p.Lang].Bad,
 	}[p.PageData.Problem]
 	if p.Problem = put(phrase, values); phrase != "" {
 		p.Title = w.TitleError + p.Title

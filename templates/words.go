@@ -19,6 +19,7 @@ type words struct {
 	Checked     string // beside a verified host, for screen readers
 	Unchecked   string // instead of a verified host
 	AgentSays   string
+	Quotes      [2]string // around the agent's own words
 	Unexplained string
 	Beware      string // under Unexplained
 	Many        string // {agent}, {n}: headline of several requests in one

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"encoding/json"
@@ -24,6 +25,7 @@ func ParseKeySet(jwks []byte) (*KeySet, error) {
 	if len(jwks) > maxKeySet {
 		return nil, fmt.Errorf("reading keys: longer than %d bytes", maxKeySet)
 	}
+	jwks = bytes.TrimSpace(jwks) // a file ends with a new line
 	if err := checkObject(jwks); err != nil {
 		return nil, fmt.Errorf("reading keys: not a JWKS: %w", err)
 	}

@@ -65,6 +65,9 @@ type Store interface {
 	Freeze(ctx context.Context, p Pseudonym, client string, until time.Time) error
 	// History is what limits and the inbox look at, from memory.
 	History(p Pseudonym) History
+	// Glance is History with at most the given number of newest open requests
+	// and without Recent: cheap also for a person who is asked a lot.
+	Glance(p Pseudonym, newest int) History
 	// Slot takes the person's one visible prompt for id, for at most ttl. It
 	// returns true if id has it (already), else false and when to look again.
 	Slot(ctx context.Context, p Pseudonym, id ID, ttl time.Duration) (bool, time.Time, error)

@@ -133,6 +133,23 @@ func (s *Store) History(p consent.Pseudonym) consent.History {
 	return h
 }
 
+// Glance implements consent.Store.
+func (s *Store) Glance(p consent.Pseudonym, newest int) consent.History {
+	h := consent.History{Frozen: s.frozen(p)}
+	var w who
+	copy(w[:], p)
+	x := s.index
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for e := x.people[w].last; e != nil && len(h.Open) < newest; e = e.person.prev {
+		if e.decided == 0 {
+			h.Open = append(h.Open, e.brief())
+		}
+	}
+	slices.Reverse(h.Open)
+	return h
+}
+
 func (p past) export() consent.Past {
 	out := consent.Past{Client: *p.client, AskedAt: time.Unix(0, p.asked).UTC(), Verb: consent.Verb(p.verb.String())}
 	if p.verb != 0 {

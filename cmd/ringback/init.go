@@ -15,10 +15,11 @@ import (
 	"ringback/store"
 )
 
-const initUsage = `Usage: ringback init [--config FILE] [--data DIR] [--root-key FILE]
+const initUsage = `Usage: ringback init [--config FILE] [--data DIR] [--root-key FILE] [--if-needed]
 
   --config FILE     the configuration; default: the environment's RINGBACK_CONFIG
   --data DIR        data directory; default /var/lib/ringback (RINGBACK_DATA)
+  --if-needed       exit code 0, and nothing else, where that was done before
   --root-key FILE   root key; made when there is none; default /etc/ringback/root.key (RINGBACK_ROOT_KEY)
 
 Makes the root key, the instance, its streams and its signing keys, and prints
@@ -34,6 +35,7 @@ func (a *app) init(ctx context.Context, args []string) error {
 	var given Settings
 	flagSet.StringVar(&given.Data, "data", "", "")
 	flagSet.StringVar(&given.RootKey, "root-key", "", "")
+	ifNeeded := flagSet.Bool("if-needed", false, "")
 	if err := alone(flagSet, args); err != nil {
 		return err
 	}
@@ -46,12 +48,16 @@ func (a *app) init(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if made {
-		fmt.Fprintf(a.stderr, "Made the root key %s. Keep a copy of it apart from the data.\n", cfg.RootFile)
-	}
 	log := slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	sc := cfg.storeConfig(root, a.now, log)
-	if err := store.Init(ctx, sc); err != nil {
+	err = store.Init(ctx, sc)
+	if made && !cfg.forget(err) {
+		fmt.Fprintf(a.stderr, "Made the root key %s. Keep a copy of it apart from the data.\n", cfg.RootFile)
+	}
+	if errors.Is(err, store.ErrInitialised) && *ifNeeded && !made {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	sc.Paused = true
@@ -83,6 +89,17 @@ func (c *Config) rootOrNew() (root *keys.Root, made bool, err error) {
 		return nil, false, fmt.Errorf("making the root key: %w", err)
 	}
 	return root, true, root.WriteFile(c.RootFile)
+}
+
+// forget removes a new root key when Init found a store that has another one,
+// and reports whether it did. After any other error the key may be in use.
+func (c *Config) forget(err error) bool {
+	for _, refusal := range []error{store.ErrInitialised, store.ErrRootKey, store.ErrDev} {
+		if errors.Is(err, refusal) {
+			return os.Remove(c.RootFile) == nil
+		}
+	}
+	return false
 }
 
 // adminToken is the configured bearer of the management API, else the one that

@@ -1,0 +1,53 @@
+//go:build e2e
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// nodeTest runs a test file of testdata/agents, whose dependencies .ci/run
+// has installed, against a fresh development run.
+func nodeTest(t *testing.T, file string, env ...string) {
+	t.Helper()
+	dir := filepath.Join("testdata", "agents")
+	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatalf("the clients are not installed: run `npm ci` in cmd/ringback/%s", dir)
+	}
+	people := "policy: {limits: off, dedupe: false, routes: [{channels: [sms]}]}\npeople:\n- {id: greta, locale: de, zoneinfo: Europe/Berlin, phone: '+12025600000'}\n"
+	for i := range *scannedLinks {
+		people += fmt.Sprintf("- {id: p%d, phone: '+1202%07d'}\n", i, 5610000+i)
+	}
+	config := filepath.Join(t.TempDir(), "ringback.yaml")
+	if err := os.WriteFile(config, []byte(people), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listen, manage := freeAddr(t), freeAddr(t)
+	p := startProcess(t, nil, "serve", "--dev", "--config", config, "--listen", listen, "--manage", manage)
+	p.untilServing(t, listen)
+	cmd := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", file)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), append(env, "ISSUER=http://"+listen, "MANAGE=http://"+manage)...)
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Errorf("%s: %v", file, err)
+	}
+}
+
+func TestOpenIDClient(t *testing.T) { nodeTest(t, "openid-client.test.mjs") }
+
+var scannedLinks = flag.Int("links", 1000, "how many links the scanner is given")
+
+// TestScanner and TestPages need people of their own, reached by a message
+// that has a link.
+func TestScanner(t *testing.T) {
+	nodeTest(t, "scanner.test.mjs", fmt.Sprint("LINKS=", *scannedLinks))
+}
+
+func TestPages(t *testing.T) { nodeTest(t, "page.test.mjs") }

@@ -1,0 +1,80 @@
+// A link scanner of the worst kind: it fetches by every method, runs scripts,
+// follows links, fills and posts every form with every button in every order.
+// It has links, but not the messages around them.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { ask, issuer, launch, message, poll } from './browser.mjs';
+
+const links = Number(process.env.LINKS || 1000);
+const orders = (list) => list.length < 2 ? [list] : list.flatMap((x, i) => orders([...list.slice(0, i), ...list.slice(i + 1)]).map((rest) => [x, ...rest]));
+
+async function inBatches(list, size, f) {
+  for (let i = 0; i < list.length; i += size) await Promise.all(list.slice(i, i + size).map((x, k) => f(x, i + k)));
+}
+
+// byHand does without a browser: cookies are kept, forms are posted as they
+// stand and with what a guesser without any knowledge would fill in.
+async function byHand(link, n) {
+  let cookie = '';
+  const go = async (method, body) => {
+    const r = await fetch(link, { method, body, redirect: 'follow', headers: { ...(cookie && { cookie }), origin: issuer, 'sec-fetch-site': 'same-origin' } });
+    const set = r.headers.getSetCookie().map((c) => c.split(';')[0]).join('; ');
+    if (set) cookie = set;
+    return method === 'HEAD' ? '' : r.text();
+  };
+  for (const method of ['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH', 'POST']) await go(method);
+  const html = await go('GET');
+  const hidden = [...html.matchAll(/<input[^>]*type="?hidden"?[^>]*>/g)].map(([tag]) => [tag.match(/name="?([^"\s>]+)/)?.[1], tag.match(/value="([^"]*)"/)?.[1] ?? '']);
+  const buttons = [...html.matchAll(/<button[^>]*name="?([^"\s>]+)"?[^>]*value="?([^"\s>]+)/g)].map((m) => [m[1], m[2]]);
+  assert.ok(buttons.length >= 2, `no form behind the link: ${html.slice(0, 200)}`);
+  const all = orders(buttons);
+  for (const button of all[n % all.length]) {
+    for (const filled of [{}, { code: '', match_code: '' }, { code: 'x', match_code: 'x' }]) await go('POST', new URLSearchParams([...hidden, ...Object.entries(filled), button]));
+  }
+  await fetch(`${link}?${new URLSearchParams([...hidden, ...buttons])}`, { headers: { cookie } });
+}
+
+async function inBrowser(page, link, n) {
+  await page.goto(link);
+  const all = orders(await page.locator('button[name]').evaluateAll((list) => list.map((b) => b.value)));
+  for (const value of all[n % all.length]) {
+    const button = page.locator(`button[name][value="${value}"]`);
+    if (await button.count() === 0) await page.goto(link);
+    await button.first().click();
+    await page.evaluate((v) => { // past whatever the browser itself checks
+      const b = document.querySelector(`button[value="${v}"]`);
+      if (b?.form) { b.form.noValidate = true; b.form.requestSubmit(b); }
+    }, value);
+    await page.waitForLoadState('load');
+  }
+}
+
+test(`${links} links given to a scanner`, { timeout: 1_500_000 }, async () => {
+  const people = Array.from({ length: links }, (_, i) => `p${i}`);
+  const asked = [];
+  await inBatches(people, 32, async (p, i) => { asked[i] = await ask(p, { requested_expiry: '3600' }); });
+  const found = [];
+  await inBatches(people, 32, async (p, i) => { found[i] = await message(p); });
+  await inBatches(found, 8, (m, i) => byHand(m.link, i));
+  const browser = await launch();
+  try {
+    await Promise.all([0, 1].map(async (half) => {
+      const page = await browser.newPage();
+      for (let i = half; i < links; i += 2) await inBrowser(page, found[i].link, i);
+    }));
+    let pending = 0;
+    await inBatches(asked, 32, async (a) => { if ((await poll(a.auth_req_id)).error === 'authorization_pending') pending++; });
+    assert.equal(pending, links, 'requests still pending');
+
+    // The links still work for who has the message.
+    const page = await browser.newPage();
+    for (const i of [0, links >> 1, links - 1]) {
+      await page.goto(found[i].link);
+      await page.fill('input[name=code]', found[i].code);
+      await page.click('button[value=allow]');
+      assert.ok((await poll(asked[i].auth_req_id)).error !== 'access_denied');
+    }
+  } finally {
+    await browser.close();
+  }
+});

@@ -269,14 +269,12 @@ func TestNotReady(t *testing.T) {
 func TestStoreGone(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	ack := h.ask("agent")
 	h.Close()
 	res := h.post("/bc-authorize", "agent", params("scope", "openid", "login_hint", "alice"))
 	h.refused("ask", res, http.StatusServiceUnavailable, ciba.Unavailable, "later")
 	if res.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	_ = ack
 }
 
 // TestBudgets: contract §7.

@@ -40,6 +40,7 @@ type house struct {
 	t      testing.TB
 	ring   *keys.Ring
 	door   *ciba.Server
+	echo   *echo.Echo
 	reg    *details.Registry
 	url    string
 	agent  *http.Client
@@ -125,7 +126,7 @@ func open(t testing.TB, extra ...consent.Client) *house {
 	e := echo.New()
 	srv := httptest.NewServer(e)
 	t.Cleanup(srv.Close)
-	h.url, h.agent = srv.URL, srv.Client()
+	h.echo, h.url, h.agent = e, srv.URL, srv.Client()
 	h.door, err = ciba.NewServer(ciba.Config{
 		Issuer: h.url, Store: h.Store, Directory: h.Store, Handles: keys.NewHandles(h.Root), Ring: h.ring, Details: h.reg,
 		Outbound: out, Policy: h.policy.Load, Ready: h.isReady, Dev: true, Now: h.now, Log: log,

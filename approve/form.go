@@ -24,11 +24,11 @@ type answerForm struct {
 	answer string // templates.AnswerAllow, AnswerDeny or AnswerBlock
 	code   string // 6 digits, or ""
 	match  string // 4 digits, or ""
-	rest   url.Values
+	less   less
 }
 
-// readForm reads the body of r; ok is false for anything but a small form in
-// which our fields occur at most once. The query takes no part.
+// readForm reads the body of r; ok is false for anything but a small form of
+// our fields, each at most once. The query takes no part.
 func readForm(r *http.Request) (f answerForm, ok bool) {
 	ct, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || ct != "application/x-www-form-urlencoded" {
@@ -71,7 +71,13 @@ func parseForm(body string) (f answerForm, ok bool) {
 	default:
 		f.answer = ""
 	}
-	f.code, f.match, f.rest = digits(f.code, 6), digits(f.match, 4), v
+	f.code, f.match = digits(f.code, 6), digits(f.match, 4)
+	f.less = less{lower: map[int]string{}, without: map[int][]int{}}
+	for name, values := range v {
+		if !f.less.take(name, values) {
+			return answerForm{}, false
+		}
+	}
 	return f, true
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -115,11 +116,21 @@ func (s *Server) show(c echo.Context, v *visit, status int, problem templates.Pr
 		return s.render(c, http.StatusNotFound, templates.PageData{State: card, Lang: v.view.Lang})
 	}
 	p := templates.PageData{State: card, View: &v.view, Lang: v.view.Lang}
-	if card == templates.Blocked {
-		p.BlockedFor = s.freezeTime()
-	}
-	if card != templates.Asking {
+	switch card {
+	case templates.Asking:
+	case templates.Allowed:
+		if v.view, err = s.cfg.Templates.View(given(v.state.Request, v.state.Decided), v.person, 0); err != nil {
+			return s.unavailable(c, v, err)
+		}
 		return s.render(c, http.StatusOK, p)
+	case templates.Blocked:
+		p.BlockedFor = s.freezeTime()
+		return s.render(c, http.StatusOK, p)
+	default:
+		return s.render(c, http.StatusOK, p)
+	}
+	if p.Smaller, err = s.smaller(v.state.Request, v.view.Lang); err != nil {
+		return s.unavailable(c, v, err)
 	}
 	p.CSRF = s.form(c, v.ticket)
 	p.NeedCode = true
@@ -156,6 +167,15 @@ func (s *Server) post(c echo.Context, v *visit) error {
 	case needMatch && f.match == "":
 		return s.show(c, v, http.StatusUnprocessableEntity, templates.MissingMatch)
 	}
+	var granted json.RawMessage
+	if f.answer == templates.AnswerAllow {
+		var err error
+		if granted, err = s.granted(req, f.less); errors.Is(err, errSmaller) {
+			return s.show(c, v, http.StatusUnprocessableEntity, templates.BadSmaller)
+		} else if err != nil {
+			return s.unavailable(c, v, err)
+		}
+	}
 	n, err := s.guess(ctx, req.ID, v.attempt.Channel, "form "+f.csrf)
 	switch {
 	case errors.Is(err, consent.ErrClaimed):
@@ -172,11 +192,11 @@ func (s *Server) post(c echo.Context, v *visit) error {
 	if !right || needMatch && !matched {
 		return s.show(c, v, http.StatusUnprocessableEntity, templates.WrongCode)
 	}
-	return s.answer(c, v, f, matched)
+	return s.answer(c, v, f, granted, matched)
 }
 
 // answer stores what the person said, and shows what stands.
-func (s *Server) answer(c echo.Context, v *visit, f answerForm, matched bool) error {
+func (s *Server) answer(c echo.Context, v *visit, f answerForm, granted json.RawMessage, matched bool) error {
 	ctx := c.Request().Context()
 	_, shown, err := s.cfg.Templates.Card(v.view)
 	if err != nil {
@@ -190,7 +210,7 @@ func (s *Server) answer(c echo.Context, v *visit, f answerForm, matched bool) er
 		ev.ACR = consent.ACRMatch
 	}
 	if f.answer == templates.AnswerAllow {
-		ev.Verb = consent.Approved
+		ev.Verb, ev.Granted = consent.Approved, granted
 	}
 	d, err := s.decide(ctx, v.state, ev)
 	if err != nil && !errors.Is(err, consent.ErrDecided) {

@@ -65,7 +65,7 @@ func TestNarrow(t *testing.T) {
 // A granted payment or access is never wider than what was asked.
 func TestNarrowNeverWidens(t *testing.T) {
 	t.Parallel()
-	const rounds = 3_000
+	const rounds = 1_000
 	r := newRegistry(t, "")
 	rng := rand.New(rand.NewPCG(1, 2))
 	words := []string{"read", "write", "delete", "list"}

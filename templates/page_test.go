@@ -5,12 +5,16 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 )
 
 var pagesDir = flag.String("pages", "", "write every sample page into this directory, to be looked at in a browser")
+
+// version is the query that changes with the stylesheet.
+var version = regexp.MustCompile(`\?v=[0-9a-f]{8}`)
 
 // samplePage is a page to look at.
 type samplePage struct {
@@ -75,7 +79,7 @@ func TestPages(t *testing.T) {
 	for _, lang := range languages {
 		for _, p := range samplePages {
 			got := renderSample(t, s, p, lang)
-			golden(t, filepath.Join("pages", lang, p.name+".html"), got)
+			golden(t, filepath.Join("pages", lang, p.name+".html"), version.ReplaceAllString(got, "?v=…"))
 			checkPage(t, lang+"/"+p.name, got)
 			if *pagesDir != "" {
 				got = strings.ReplaceAll(got, `"/assets/`, `"../assets/`)
@@ -123,5 +127,20 @@ func checkPage(t *testing.T, name, page string) {
 	}
 	if strings.Contains(page, "{agent}") || strings.Contains(page, "{time}") {
 		t.Errorf("%s: a place for a value is left", name)
+	}
+}
+
+// A script needs a nonce, and is the only difference that it makes.
+func TestPageNonce(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	p := samplePages[0]
+	without := renderSample(t, s, p, "en")
+	p.data.Nonce = "abc"
+	with := renderSample(t, s, p, "en")
+	before, rest, ok := strings.Cut(with, `<script nonce="abc">`)
+	_, after, closed := strings.Cut(rest, "</script>\n")
+	if !ok || !closed || before+after != without {
+		t.Errorf("with a nonce the page is not the same plus a script:\n%s", with)
 	}
 }

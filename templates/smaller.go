@@ -34,14 +34,14 @@ var less = map[string]lessWords{
 		Summary: "Allow less",
 		Lower:   "{label} to allow instead of {value}",
 		Without: "{label}: leave out",
-		Button:  "Allow only this",
+		Button:  "Allow less",
 		Bad:     "Enter an amount above zero and not above what is asked, or leave it empty. Do not leave out everything.",
 	},
 	"de": {
 		Summary: "Weniger erlauben",
 		Lower:   "{label} statt {value}",
 		Without: "{label}: weglassen",
-		Button:  "Nur das erlauben",
+		Button:  "Weniger erlauben",
 		Bad:     "Geben Sie einen Betrag über null ein, höchstens den gefragten, oder lassen Sie ihn leer. Lassen Sie nicht alles weg.",
 	},
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"ringback/consent"
@@ -94,8 +95,11 @@ func newBody(facts []consent.StoredFact) (*evidenceBody, error) {
 		if f.Unreadable {
 			return nil, fmt.Errorf("%w: fact %d is unreadable", errNoEvidence, f.Seq)
 		}
-		// Facts that do not fit together are evidence too; Verify names them.
-		_ = s.add(f.Kind, f.N, f.Data)
+		switch f.Kind {
+		case consent.FactAsked, consent.FactDecided, consent.FactSettled:
+			// Facts that do not fit together are evidence too; Verify names them.
+			_ = s.add(f.Kind, f.N, f.Data)
+		}
 		b.Facts = append(b.Facts, evidenceFact{f.Seq, factName(f.Kind, f.N), f.At.UTC(), f.Data})
 	}
 	if s.asked == nil || s.decided == nil {
@@ -135,11 +139,12 @@ func (a *Auditor) attest(b *evidenceBody) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing evidence: %w", err)
 	}
-	plain, err := encode(evidence{body, jws})
-	if err != nil {
-		return nil, fmt.Errorf("%w: %v", errNoEvidence, err)
-	}
-	data, err := pack(plain)
+	// As encode would write it, without going through the body again.
+	plain := make([]byte, 0, len(body)+len(jws)+32)
+	plain = append(append(plain, `{"body":`...), body...)
+	plain = append(append(plain, `,"jws":"`...), jws...)
+	plain = append(plain, `"}`...)
+	data, err := a.packer.pack(plain)
 	if err != nil {
 		return nil, err
 	}
@@ -181,14 +186,24 @@ func (a *Auditor) keepEvidence(ctx context.Context, last *consent.StoredFact, fa
 	return err
 }
 
-// pack returns the stored form of evidence. Facts, objects and rendered pages
-// repeat each other, and are kept for years.
-func pack(plain []byte) ([]byte, error) {
-	var b bytes.Buffer
+// packer packs evidence. Facts, objects and rendered pages repeat each other,
+// and are kept for years. The zero value is ready for use, also concurrently.
+type packer struct {
+	writers sync.Pool // of *flate.Writer, which are dear to make
+}
+
+// pack returns the stored form of evidence.
+func (p *packer) pack(plain []byte) ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 0, 1024+len(plain)/2))
 	b.WriteByte(packed)
-	w, err := flate.NewWriter(&b, flate.BestSpeed)
-	if err != nil {
-		return nil, fmt.Errorf("packing evidence: %w", err)
+	w, ok := p.writers.Get().(*flate.Writer)
+	if ok {
+		w.Reset(b)
+	} else {
+		var err error
+		if w, err = flate.NewWriter(b, flate.BestSpeed); err != nil {
+			return nil, fmt.Errorf("packing evidence: %w", err)
+		}
 	}
 	if _, err := w.Write(plain); err != nil {
 		return nil, fmt.Errorf("packing evidence: %w", err)
@@ -196,6 +211,7 @@ func pack(plain []byte) ([]byte, error) {
 	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("packing evidence: %w", err)
 	}
+	p.writers.Put(w)
 	return b.Bytes(), nil
 }
 

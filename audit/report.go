@@ -61,3 +61,6 @@ func (r *Report) fail(where, format string, args ...any) {
 	}
 	r.Failures = append(r.Failures, Failure{where, fmt.Sprintf(format, args...)})
 }
+
+// count returns the number of failures so far.
+func (r *Report) count() int { return len(r.Failures) + r.More }

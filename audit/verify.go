@@ -111,6 +111,7 @@ type trace struct {
 	facts    []traced
 	finished bool
 	proven   bool // there is evidence
+	bad      bool // its facts break a rule
 }
 
 // traced is one sealed fact.

@@ -43,9 +43,9 @@ func (v *verifier) evidenceLine(data []byte) {
 	if t != nil {
 		t.proven = true
 	}
-	failures := len(v.report.Failures) + v.report.More
+	failures := v.report.count()
 	d := v.body(l, t)
-	if d != nil && len(v.report.Failures)+v.report.More == failures {
+	if d != nil && v.report.count() == failures && (t == nil || !t.bad) {
 		v.report.Decisions = append(v.report.Decisions, *d)
 	}
 }

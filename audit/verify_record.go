@@ -101,7 +101,8 @@ func (v *verifier) sealedFact(f *sealedFact) {
 		f.Finishes && kind != consent.FactDecided && kind != consent.FactSettled || !f.Finishes && f.Unreadable == "" && kind == consent.FactSettled {
 		v.fail("fact %d is marked in a way that does not fit it", f.Seq)
 	}
-	t := v.traces[f.Request]
+	t, failures := v.traces[f.Request], v.report.count()
+	defer func() { t.bad = t.bad || v.report.count() != failures }()
 	if t == nil {
 		t = &trace{person: f.Person}
 		v.traces[f.Request] = t

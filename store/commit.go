@@ -19,7 +19,7 @@ import (
 const (
 	// batchFrom is the number of waiting writes from which one atomic batch,
 	// synced once, is cheaper than single writes, each synced by itself.
-	batchFrom = 24
+	batchFrom = 48
 	// batchTo bounds a batch; the server takes a thousand.
 	batchTo = 500
 	// commitTick is the committer's unit of time.
@@ -73,6 +73,7 @@ type committer struct {
 	queue  []*write
 	under  map[string][]*write // subject :: writes of it; the first is queued or under way, the others wait for its fate
 	closed bool
+	broken error // why nothing will be acknowledged any more
 	idle   *sync.Cond
 
 	// Only run touches these.
@@ -326,17 +327,39 @@ func (c *committer) divide(ctx context.Context, writes []*write) {
 }
 
 // expire repeats flights whose acknowledgement is overdue, and what is held.
+// Where nothing will be acknowledged any more it ends everything.
 func (c *committer) expire() {
+	c.mu.Lock()
+	broken := c.broken
+	if broken != nil {
+		c.held, c.queue = append(c.held, c.queue...), nil
+	}
+	c.mu.Unlock()
 	c.ticks++
 	held := c.held
 	c.held = nil
-	c.again(held)
+	if broken != nil {
+		c.settle(held, broken)
+	} else {
+		c.again(held)
+	}
 	for token, f := range c.flights {
-		if c.ticks > f.until {
+		if broken != nil {
+			c.landed(token, f)
+			c.settle(f.writes, broken)
+		} else if c.ticks > f.until {
 			c.landed(token, f)
 			c.again(f.writes)
 		}
 	}
+}
+
+// fail ends what is under way soon: the server will not answer before a
+// restart.
+func (c *committer) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = err
 }
 
 // hold queues writes again in a while.

@@ -95,7 +95,7 @@ func openEmbedded(ctx context.Context, cfg Config, n names) (*Store, error) {
 		lock.Close()
 		return nil, err
 	}
-	s.lock = lock
+	s.lock, s.instance = lock, in.ID
 	missing, err := n.missing(ctx, s.js)
 	if err == nil && len(missing) > 0 {
 		err = incomplete(cfg.Dir, missing)

@@ -30,6 +30,7 @@ const (
 
 // following is the state of the follower, which one goroutine owns.
 type following struct {
+	fresh int    // facts since the last copy of the index
 	last  uint64 // everything up to this sequence has been taken
 	until uint64 // what was stored before the start
 	ready bool
@@ -41,6 +42,7 @@ func (s *Store) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := s.followOnce(ctx, &f)
 		if ctx.Err() != nil {
+			s.snapshot(context.WithoutCancel(ctx), &f, 1)
 			return
 		}
 		s.log.WarnContext(ctx, "facts not followed, trying again", slog.Any("err", err))
@@ -65,6 +67,9 @@ func (s *Store) followOnce(ctx context.Context, f *following) error {
 	there := stream.CachedInfo().State
 	if f.until == 0 {
 		f.until = there.LastSeq
+		if s.exclusive {
+			f.last = s.loadSnapshot(ctx, there.LastSeq)
+		}
 	}
 	since := there.LastTime.Add(-followSince) // by the server's clock, which dates the messages
 	config := jetstream.OrderedConsumerConfig{HeadersOnly: true, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since}
@@ -97,7 +102,19 @@ func (s *Store) followOnce(ctx context.Context, f *following) error {
 		if now := s.cfg.Now(); n%256 == 0 && now.Sub(swept) > sweepEvery || err != nil || !f.ready && n%sweepAfter == 0 {
 			swept = now
 			s.index.sweep(f.keep())
+			s.snapshot(ctx, f, max(snapshotLeast, s.index.size()/2))
 		}
+	}
+}
+
+// snapshot makes a copy of the index after so many facts.
+func (s *Store) snapshot(ctx context.Context, f *following, after int) {
+	if !s.exclusive || !f.ready || f.fresh < after {
+		return
+	}
+	f.fresh = 0
+	if err := s.saveSnapshot(f.last); err != nil {
+		s.log.WarnContext(ctx, "no copy of the index, the next start takes longer", slog.Any("err", err))
 	}
 }
 
@@ -119,6 +136,7 @@ func (s *Store) take(ctx context.Context, f *following, m jetstream.Msg) {
 	}
 	seq := meta.Sequence.Stream
 	f.last = max(f.last, seq)
+	f.fresh++
 	p, err := s.names.parseFact(m.Subject())
 	var l label
 	if err == nil {

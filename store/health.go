@@ -132,6 +132,9 @@ func (s *Store) watchHealth(ctx context.Context) {
 		case err != nil && before == nil:
 			err = fmt.Errorf("%w: %w", err, consent.ErrUnavailable)
 			s.health.trouble.Store(&err)
+			if s.srv != nil {
+				s.commit.fail(err)
+			}
 			s.log.ErrorContext(ctx, "store takes no writes", slog.Any("err", err))
 		}
 	}

@@ -98,11 +98,18 @@ type index struct {
 type chain struct{ first, last *entry }
 
 func newIndex(now func() time.Time) *index {
-	return &index{
-		now: now, byID: make(map[consent.ID]*entry), people: make(map[who]chain), past: make(map[who][]past),
-		clients: make(map[string]*string), waiters: make(map[consent.ID]*waiter),
-		count: make(map[consent.Status]int),
-	}
+	x := &index{now: now, waiters: make(map[consent.ID]*waiter)}
+	x.reset()
+	return x
+}
+
+// reset forgets everything but who waits.
+func (x *index) reset() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.byID, x.people, x.all = make(map[consent.ID]*entry), make(map[who]chain), chain{}
+	x.past, x.clients = make(map[who][]past), make(map[string]*string)
+	x.open, x.count = 0, make(map[consent.Status]int)
 }
 
 // apply takes a fact into memory. Taking it twice is the same as once.
@@ -166,7 +173,12 @@ func (x *index) insert(id consent.ID, l *label, seq uint64) {
 		*e.client = l.Client
 		x.clients[l.Client] = e.client
 	}
-	x.byID[id] = e
+	x.link(e)
+}
+
+// link puts a new entry where it belongs. x.mu is held.
+func (x *index) link(e *entry) {
+	x.byID[e.id] = e
 	x.tally(e)
 	mine := x.people[e.who]
 	mine.append(e, func(e *entry) *links { return &e.person })
@@ -264,4 +276,11 @@ func (x *index) sweep(keepFor time.Duration) {
 		}
 		breathe()
 	}
+}
+
+// size is the number of requests in memory.
+func (x *index) size() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.byID)
 }

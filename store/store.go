@@ -89,12 +89,13 @@ type Store struct {
 	log   *slog.Logger
 	names names
 
-	lock *os.File            // of the data directory; nil when external
-	srv  *server.Server      // nil when external
-	nc   *nats.Conn          // requests
-	wc   *nats.Conn          // writes of facts: a read that waits for a disk must not hold them up
-	fc   *nats.Conn          // what the follower is sent
-	js   jetstream.JetStream // on nc
+	lock     *os.File            // of the data directory; nil when external
+	instance string              // id of the embedded instance
+	srv      *server.Server      // nil when external
+	nc       *nats.Conn          // requests
+	wc       *nats.Conn          // writes of facts: a read that waits for a disk must not hold them up
+	fc       *nats.Conn          // what the follower is sent
+	js       jetstream.JetStream // on nc
 
 	// exclusive is true when no other process can write facts, so that what
 	// this one remembers of a request is all there is.

@@ -1,0 +1,366 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+)
+
+// The index is derived from the facts of a day. Reading them again at every
+// start costs seconds for each hundred thousand, so the embedded store keeps
+// a copy of the index beside them. The copy may be missing, old or damaged:
+// what it lacks is read from the facts.
+
+const (
+	// snapshotFile is the copy, below Config.Dir.
+	snapshotFile = "index.snapshot"
+	// snapshotVersion changes with the format; another one is not read.
+	snapshotVersion = 1
+	// snapshotLeast is the number of facts after which a copy is made; with
+	// many requests it takes half as many facts as requests.
+	snapshotLeast = 20_000
+	// snapshotChunk is the number of entries sealed together.
+	snapshotChunk = 4096
+	// snapshotMax bounds one sealed chunk.
+	snapshotMax = 16 << 20
+)
+
+// snapshotHead is the first chunk. What follows are chunks of entries, then
+// chunks of what is past; an empty chunk ends each row.
+type snapshotHead struct {
+	V        int      `json:"v"`
+	Instance string   `json:"instance"`
+	Seq      uint64   `json:"seq"` // every fact up to here is in the copy
+	Clients  []string `json:"clients"`
+}
+
+// snapshotAEAD seals the copy: what JetStream encrypts at rest must not lie
+// beside it in the clear.
+func (s *Store) snapshotAEAD() (cipher.AEAD, error) {
+	block, err := aes.NewCipher(s.cfg.Vault.MAC("snapshot", s.instance))
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// saveSnapshot writes the copy. Only the follower calls it, so that nothing
+// is removed meanwhile; facts that are added later than seq do no harm.
+func (s *Store) saveSnapshot(seq uint64) (err error) {
+	aead, err := s.snapshotAEAD()
+	if err != nil {
+		return fmt.Errorf("saving the index: %w", err)
+	}
+	f, err := os.CreateTemp(s.cfg.Dir, ".snapshot-*")
+	if err != nil {
+		return fmt.Errorf("saving the index: %w", err)
+	}
+	defer os.Remove(f.Name()) // gone already when all went well
+	w := &chunkWriter{w: bufio.NewWriterSize(f, 1<<20), aead: aead}
+	s.index.write(w, s.instance, seq)
+	if w.err == nil {
+		w.err = w.w.Flush()
+	}
+	if e := f.Close(); w.err == nil {
+		w.err = e
+	}
+	if w.err == nil {
+		w.err = os.Rename(f.Name(), filepath.Join(s.cfg.Dir, snapshotFile))
+	}
+	if w.err != nil {
+		return fmt.Errorf("saving the index: %w", w.err)
+	}
+	return nil
+}
+
+// loadSnapshot fills an empty index and returns the sequence that it is good
+// for; 0 when there is no copy to use. last is the end of the stream: a copy
+// that is ahead of it belongs to another one.
+func (s *Store) loadSnapshot(ctx context.Context, last uint64) uint64 {
+	path := filepath.Join(s.cfg.Dir, snapshotFile)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0
+	}
+	var seq uint64
+	if err == nil {
+		seq, err = s.readSnapshot(f, last)
+		f.Close()
+	}
+	if err != nil {
+		s.index.reset()
+		s.log.WarnContext(ctx, "copy of the index not used, reading the facts instead", slog.Any("err", err))
+		os.Remove(path)
+		return 0
+	}
+	return seq
+}
+
+func (s *Store) readSnapshot(f io.Reader, last uint64) (uint64, error) {
+	aead, err := s.snapshotAEAD()
+	if err != nil {
+		return 0, err
+	}
+	r := &chunkReader{r: bufio.NewReaderSize(f, 1<<20), aead: aead}
+	var head snapshotHead
+	text, err := r.next()
+	if err == nil {
+		err = json.Unmarshal(text, &head)
+	}
+	switch {
+	case err != nil:
+		return 0, err
+	case head.V != snapshotVersion || head.Instance != s.instance:
+		return 0, errors.New("another version or another instance")
+	case head.Seq > last:
+		return 0, errors.New("it is ahead of the facts")
+	}
+	return head.Seq, s.index.read(r, head.Clients)
+}
+
+// write puts the index out in chunks.
+func (x *index) write(w *chunkWriter, instance string, seq uint64) {
+	x.mu.RLock()
+	head := snapshotHead{V: snapshotVersion, Instance: instance, Seq: seq}
+	numbers := make(map[*string]uint64, len(x.clients))
+	for name, p := range x.clients {
+		numbers[p] = uint64(len(head.Clients))
+		head.Clients = append(head.Clients, name)
+	}
+	x.mu.RUnlock()
+	text, err := json.Marshal(head)
+	if err != nil {
+		w.err = err
+		return
+	}
+	w.chunk(text)
+
+	var b []byte
+	n := 0
+	breathe := func() { // and put out what has been gathered
+		if n++; n%snapshotChunk == 0 {
+			x.mu.RUnlock()
+			w.chunk(b)
+			b = b[:0]
+			x.mu.RLock()
+		}
+	}
+	end := func() {
+		x.mu.RUnlock()
+		if len(b) > 0 {
+			w.chunk(b)
+		}
+		w.chunk(nil)
+		b = b[:0]
+	}
+	x.mu.RLock()
+	for e := x.all.first; e != nil && e.seq <= seq; e = e.all.next {
+		if number, ok := numbers[e.client]; ok {
+			b = e.append(b, number)
+			breathe()
+		}
+	}
+	end()
+	x.mu.RLock()
+	for who, list := range x.past {
+		for _, p := range list {
+			if number, ok := numbers[p.client]; ok {
+				b = p.append(b, who, number)
+				breathe()
+			}
+		}
+	}
+	end()
+}
+
+// read fills an empty index from chunks.
+func (x *index) read(r *chunkReader, clients []string) error {
+	names := make([]*string, len(clients))
+	for i, name := range clients {
+		names[i] = &name
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i, name := range clients {
+		x.clients[name] = names[i]
+	}
+	err := r.each(func(b *fields) {
+		e := readEntry(b, names)
+		if b.err == nil && x.byID[e.id] == nil {
+			x.link(e)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return r.each(func(b *fields) {
+		who, p := readPast(b, names)
+		if b.err == nil {
+			x.past[who] = append(x.past[who], p)
+		}
+	})
+}
+
+// append writes an entry.
+func (e *entry) append(b []byte, client uint64) []byte {
+	b = append(b, e.id[:]...)
+	b = append(b, e.who[:]...)
+	b = append(b, e.same[:]...)
+	for _, v := range []uint64{
+		client, e.seq, uint64(e.asked), uint64(e.expires), uint64(e.tried), uint64(e.ended),
+		uint64(e.attempts), uint64(e.outcomes), uint64(e.interval), uint64(e.decided), uint64(e.settled), uint64(btoi(e.revoked)),
+	} {
+		b = binary.AppendUvarint(b, v)
+	}
+	return b
+}
+
+func readEntry(b *fields, names []*string) *entry {
+	e := new(entry)
+	b.bytes(e.id[:])
+	b.bytes(e.who[:])
+	b.bytes(e.same[:])
+	e.client = b.name(names)
+	e.seq = b.uint(1<<64 - 1)
+	e.asked, e.expires, e.tried, e.ended = b.time(), b.time(), b.time(), b.time()
+	e.attempts, e.outcomes, e.interval = uint16(b.uint(1<<16-1)), uint16(b.uint(1<<16-1)), uint16(b.uint(1<<16-1))
+	e.decided, e.settled = verb(b.uint(uint64(len(verbs)-1))), verb(b.uint(uint64(len(verbs)-1)))
+	e.revoked = b.uint(1) == 1
+	return e
+}
+
+// append writes what is past.
+func (p past) append(b []byte, w who, client uint64) []byte {
+	b = append(b, w[:]...)
+	for _, v := range []uint64{client, uint64(p.asked), uint64(p.ended), uint64(p.verb)} {
+		b = binary.AppendUvarint(b, v)
+	}
+	return b
+}
+
+func readPast(b *fields, names []*string) (w who, p past) {
+	b.bytes(w[:])
+	p.client = b.name(names)
+	p.asked, p.ended = b.time(), b.time()
+	p.verb = verb(b.uint(uint64(len(verbs) - 1)))
+	return w, p
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// fields reads one chunk. After an error it returns zeros.
+type fields struct {
+	rest []byte
+	err  error
+}
+
+var errFields = errors.New("a damaged copy")
+
+func (b *fields) bytes(into []byte) {
+	if len(b.rest) < len(into) {
+		b.err, b.rest = errFields, nil
+		return
+	}
+	copy(into, b.rest)
+	b.rest = b.rest[len(into):]
+}
+
+func (b *fields) uint(limit uint64) uint64 {
+	v, n := binary.Uvarint(b.rest)
+	if n <= 0 || v > limit {
+		b.err, b.rest = errFields, nil
+		return 0
+	}
+	b.rest = b.rest[n:]
+	return v
+}
+
+func (b *fields) time() int64 { return int64(b.uint(1<<64 - 1)) }
+
+func (b *fields) name(names []*string) *string {
+	i := b.uint(1<<64 - 1)
+	if i >= uint64(len(names)) {
+		b.err, b.rest = errFields, nil
+		return new(string)
+	}
+	return names[i]
+}
+
+// chunkWriter seals chunks, each bound to its number.
+type chunkWriter struct {
+	w    *bufio.Writer
+	aead cipher.AEAD
+	n    uint64
+	err  error
+}
+
+func (w *chunkWriter) chunk(plain []byte) {
+	if w.err != nil {
+		return
+	}
+	sealed := w.aead.Seal(nil, nil, plain, binary.BigEndian.AppendUint64(nil, w.n))
+	w.n++
+	if _, w.err = w.w.Write(binary.BigEndian.AppendUint32(nil, uint32(len(sealed)))); w.err == nil {
+		_, w.err = w.w.Write(sealed)
+	}
+}
+
+// chunkReader is the inverse of chunkWriter.
+type chunkReader struct {
+	r    *bufio.Reader
+	aead cipher.AEAD
+	n    uint64
+}
+
+func (r *chunkReader) next() ([]byte, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(r.r, size[:]); err != nil {
+		return nil, errFields
+	}
+	n := binary.BigEndian.Uint32(size[:])
+	if n > snapshotMax {
+		return nil, errFields
+	}
+	sealed := make([]byte, n)
+	if _, err := io.ReadFull(r.r, sealed); err != nil {
+		return nil, errFields
+	}
+	plain, err := r.aead.Open(nil, nil, sealed, binary.BigEndian.AppendUint64(nil, r.n))
+	if err != nil {
+		return nil, errFields
+	}
+	r.n++
+	return plain, nil
+}
+
+// each reads one row of chunks.
+func (r *chunkReader) each(read func(*fields)) error {
+	for {
+		plain, err := r.next()
+		if err != nil || len(plain) == 0 {
+			return err
+		}
+		b := fields{rest: plain}
+		for len(b.rest) > 0 {
+			read(&b)
+		}
+		if b.err != nil {
+			return b.err
+		}
+	}
+}

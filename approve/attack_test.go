@@ -19,9 +19,9 @@ import (
 )
 
 var (
-	links    = flag.Int("links", 50, "links that the scanner is given")
-	webhooks = flag.Int("webhooks", 10000, "forged, replayed and divided webhooks")
-	guesses  = flag.Int("guesses", 20000, "random codes")
+	links    = flag.Int("links", 50/slowdown, "links that the scanner is given")
+	webhooks = flag.Int("webhooks", 10000/slowdown, "forged, replayed and divided webhooks")
+	guesses  = flag.Int("guesses", 20000/slowdown, "random codes")
 )
 
 var methods = []string{
@@ -100,12 +100,11 @@ func foreignPages(t *testing.T, h *house, secure bool) {
 	theirs := h.browser().get(m.link).form(t) // the attacker's own form for the same ticket
 	other := h.sent("alice")
 	elsewhere := b.get(other.link).form(t)
-	fill := func(form url.Values, csrf string) url.Values {
+	fill := func(csrf string) url.Values {
 		out := url.Values{code: {m.code}, answer: {allow}}
 		if csrf != "-" {
 			out.Set(templates.FieldCSRF, csrf)
 		}
-		_ = form
 		return out
 	}
 	for _, tt := range []struct {
@@ -131,7 +130,7 @@ func foreignPages(t *testing.T, h *house, secure bool) {
 			continue // over http browsers give no proof
 		}
 		b.header = http.Header{"Origin": {tt.origin}, "Sec-Fetch-Site": {tt.site}}
-		if p := b.do(http.MethodPost, m.link, fill(mine, tt.csrf)); p.status != http.StatusForbidden || !p.asks() {
+		if p := b.do(http.MethodPost, m.link, fill(tt.csrf)); p.status != http.StatusForbidden || !p.asks() {
 			t.Errorf("%s: %d", tt.name, p.status)
 		}
 		h.wantStatus(m.req, consent.StatusPending, 0)

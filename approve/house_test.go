@@ -308,7 +308,7 @@ func (b *browser) get(link string) page {
 	return b.do(http.MethodGet, link, nil)
 }
 
-// open loads the page and sends its form filled in.
+// answer loads the page and sends its form filled in.
 func (b *browser) answer(m message, fields ...string) page {
 	b.h.t.Helper()
 	form := b.get(m.link).form(b.h.t)
@@ -319,9 +319,8 @@ func (b *browser) answer(m message, fields ...string) page {
 }
 
 var (
-	input  = regexp.MustCompile(`<input\b[^>]*>`)
-	button = regexp.MustCompile(`<button\b[^>]*>`)
-	attr   = regexp.MustCompile(`([a-z-]+)="([^"]*)"`)
+	input = regexp.MustCompile(`<input\b[^>]*>`)
+	attr  = regexp.MustCompile(`([a-z-]+)="([^"]*)"`)
 )
 
 // form returns the hidden fields of the page's form.

@@ -1,0 +1,5 @@
+//go:build !race
+
+package approve_test
+
+const slowdown = 1

@@ -200,12 +200,12 @@ const (
 	matchNewest = 32
 )
 
-// number gives the request its id and, where its assurance or policy may ask
-// for one, its match code. The code follows from the id, so that every process
+// number gives the request its id and, where the person has to key one or
+// policy wants it, its match code. The code follows from the id, so that every process
 // knows the codes of all open requests without reading them.
 func (s *Server) number(req *consent.Request, policy *consent.Policy, open []consent.Brief) {
 	req.ID = consent.NewID()
-	if !policy.MatchCode && !contains(req.ACR, consent.ACRMatch) {
+	if !policy.MatchCode && req.Weakest() != consent.ACRMatch {
 		return
 	}
 	open = open[max(0, len(open)-matchNewest):]

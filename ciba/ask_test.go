@@ -23,7 +23,7 @@ const payment = `[{"type":"payment_initiation","instructedAmount":{"currency":"E
 func TestAcknowledgement(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	res := h.ask("agent", "binding_message", "1234", "requested_expiry", "120")
+	res := h.ask("agent", "binding_message", "1234", "requested_expiry", "120", "acr_values", consent.ACRMatch)
 	h.sealed("acknowledgement", res)
 	if id := res.str("auth_req_id"); !regexp.MustCompile(`^[A-Za-z0-9._-]{43,}$`).MatchString(id) {
 		t.Errorf("auth_req_id %q", id)
@@ -41,7 +41,7 @@ func TestAcknowledgement(t *testing.T) {
 	want := &consent.Request{
 		V: consent.Version, ID: req.ID, Issuer: h.url, Door: consent.DoorCIBA, Client: consent.Party{ID: "agent", Name: "Agent agent"},
 		Approver: "alice", Pseudonym: h.Pseudonym("alice"), Scope: []string{"openid"}, Resource: resource, BindingMessage: "1234",
-		ACR: []string{consent.ACRTap, consent.ACRMatch, consent.ACRPhr}, Salt: req.Salt, AskedAt: req.AskedAt, ExpiresAt: req.AskedAt.Add(2 * time.Minute),
+		ACR: []string{consent.ACRMatch}, Salt: req.Salt, AskedAt: req.AskedAt, ExpiresAt: req.AskedAt.Add(2 * time.Minute),
 		GrantLifetime: 300, Mode: consent.Poll, Interval: 5, Narrowable: true, Bearers: req.Bearers,
 	}
 	if diff := cmp.Diff(want, req); diff != "" || len(req.Salt) != 16 {
@@ -52,7 +52,8 @@ func TestAcknowledgement(t *testing.T) {
 	}
 }
 
-// TestMatchCode: a code exists where policy may ask for it, and only there.
+// TestMatchCode: a code exists where the person has to key it or policy wants
+// one, and only there: agents are not to show numbers that nobody needs.
 func TestMatchCode(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -61,8 +62,8 @@ func TestMatchCode(t *testing.T) {
 		policy bool
 		want   bool
 	}{
-		{"", false, true}, {consent.ACRTap, false, false}, {consent.ACRMatch, false, true}, {consent.ACRPhr, false, false},
-		{consent.ACRTap + " " + consent.ACRMatch, false, true}, {consent.ACRTap, true, true},
+		{"", false, false}, {consent.ACRTap, false, false}, {consent.ACRMatch, false, true}, {consent.ACRPhr, false, false},
+		{consent.ACRTap + " " + consent.ACRMatch, false, false}, {consent.ACRMatch + " " + consent.ACRPhr, false, true}, {consent.ACRTap, true, true},
 	} {
 		p := *h.policy.Load()
 		p.MatchCode = tt.policy
@@ -73,7 +74,7 @@ func TestMatchCode(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for range 30 {
-		code := h.ask("agent").str("match_code")
+		code := h.ask("agent", "acr_values", consent.ACRMatch).str("match_code")
 		if seen[code] {
 			t.Errorf("match_code %s is that of two open requests of one person", code)
 		}

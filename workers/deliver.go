@@ -88,7 +88,7 @@ func (e *Engine) render(ctx context.Context, s *consent.State, a consent.Attempt
 	}
 	link := e.cfg.PublicURL + "/a/" + e.cfg.Handles.Ticket(req.ID, a.N)
 	text, err := e.cfg.Templates.SMS(view, templates.SMS{
-		Code: e.cfg.Handles.Code(req.ID, a.N), Link: link, Reply: a.Reply, Match: consent.Rank(req.Weakest()) >= consent.Rank(consent.ACRMatch),
+		Code: e.cfg.Handles.Code(req.ID, a.N), Link: link, Reply: a.Reply, Match: req.Weakest() == consent.ACRMatch,
 	})
 	if err != nil {
 		return channels.Message{}, templates.Message{}, err

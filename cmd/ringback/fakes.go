@@ -12,9 +12,10 @@ import (
 	"ringback/channels/fakes"
 )
 
-const fakesUsage = `Usage: ringback fakes --listen ADDR [--webhook URL] [--connect HOST:PORT]
+const fakesUsage = `Usage: ringback fakes --listen ADDR [--from NUMBER] [--webhook URL] [--connect HOST:PORT]
 
   --listen ADDR         where channels.sms.base_url points, such as 127.0.0.1:8665
+  --from NUMBER         the account's number, channels.sms.from; default +12025550100
   --webhook URL         where what people write is posted:
                         PUBLIC_URL/callbacks/twilio/sms
   --connect HOST:PORT   connect there for every webhook, whatever its URL says:
@@ -30,13 +31,14 @@ It keeps no secrets and knows no users: for trials and tests only.
 func (a *app) fakes(ctx context.Context, args []string) error {
 	fs := flags("fakes")
 	listen := fs.String("listen", "", "")
+	from := fs.String("from", "+12025550100", "")
 	webhook := fs.String("webhook", "", "")
 	connect := fs.String("connect", "", "")
 	if err := alone(fs, args); err != nil {
 		return err
 	}
 	cfg := fakes.TwilioConfig{
-		AccountSID: a.getenv("TWILIO_ACCOUNT_SID"), AuthToken: a.getenv("TWILIO_AUTH_TOKEN"), Webhook: *webhook, Now: a.now,
+		AccountSID: a.getenv("TWILIO_ACCOUNT_SID"), AuthToken: a.getenv("TWILIO_AUTH_TOKEN"), From: *from, Webhook: *webhook, Now: a.now,
 	}
 	switch {
 	case *listen == "":

@@ -22,7 +22,9 @@ func TestEveryEnding(t *testing.T) {
 		req := h.story(h.add(), e)
 		d := audit.Decision{Request: req.ID, Verb: consent.Approved, Means: consent.ByReply, ACR: consent.ACRTap, Proof: audit.AttestedByServer}
 		switch e {
-		case redeemed, narrowed:
+		case redeemed:
+			d.Settled, d.Revoked = consent.Redeemed, true
+		case narrowed:
 			d.Settled = consent.Redeemed
 		case byDev:
 			d.Settled, d.Means = consent.Redeemed, consent.ByDev

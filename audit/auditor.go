@@ -15,7 +15,7 @@ import (
 
 const (
 	// linger is how long the auditor lets facts gather after the first one.
-	linger = 200 * time.Millisecond
+	linger = 500 * time.Millisecond
 	// checkpointEvery is the time between checkpoints while there is
 	// something new.
 	checkpointEvery = time.Minute
@@ -47,6 +47,7 @@ type Auditor struct {
 
 	unsealed atomic.Int64 // when the oldest fact not known to be sealed was stored, Unix ns; 0: none
 	active   atomic.Bool  // Run does the sealing, as far as this process knows
+	standing atomic.Bool  // Run stands by
 
 	mu     sync.Mutex // held while the chain grows
 	head   head
@@ -94,11 +95,14 @@ func (a *Auditor) Lag() time.Duration {
 func (a *Auditor) Run(ctx context.Context) {
 	a.active.Store(true)
 	defer a.active.Store(false)
+	defer a.standing.Store(false)
 	for ctx.Err() == nil {
 		if a.active.Load() {
 			a.work(ctx)
 		} else {
+			a.standing.Store(true)
 			a.standBy(ctx)
+			a.standing.Store(!a.active.Load())
 		}
 	}
 }

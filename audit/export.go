@@ -102,21 +102,30 @@ func (a *Auditor) Export(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// settle returns when everything stored so far is sealed, or after a while.
+// settle returns when everything stored so far is sealed. While another
+// process seals it waits for that, to keep out of its way, but not for long.
 func (a *Auditor) settle(ctx context.Context) error {
+	const looks = 20
 	begun := a.cfg.Now()
-	for range 4 {
-		err := a.seal(ctx, begun)
-		if err == nil {
+	for range looks {
+		var err error
+		if a.standing.Load() {
+			var late time.Duration
+			if late, err = a.late(ctx); err == nil && late <= a.cfg.Now().Sub(begun) {
+				return nil
+			}
+		} else if err = a.seal(ctx, begun); err == nil {
 			return nil
 		}
-		if !errors.Is(err, errOvertaken) {
+		if err != nil && !errors.Is(err, errOvertaken) {
 			return err
 		}
-		// Another process seals; give it time to do so.
-		if !pause(ctx, sealWithin/4) {
+		if !pause(ctx, sealWithin/looks) {
 			return ctx.Err()
 		}
+	}
+	if err := a.seal(ctx, begun); !errors.Is(err, errOvertaken) {
+		return err
 	}
 	return nil
 }

@@ -50,6 +50,7 @@ type Decision struct {
 	Means   consent.Means
 	ACR     string // empty unless approved
 	At      time.Time
+	Revoked bool // later; the chain says so, without saying by whom
 	Proof   Proof
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+
+	"ringback/consent"
 )
 
 // evidenceLine checks one line of evidence.
@@ -46,6 +48,7 @@ func (v *verifier) evidenceLine(data []byte) {
 	failures := v.report.count()
 	d := v.body(l, t)
 	if d != nil && v.report.count() == failures && (t == nil || !t.bad) {
+		d.Revoked = t != nil && t.find(consent.FactRevoked, 0) != nil
 		v.report.Decisions = append(v.report.Decisions, *d)
 	}
 }

@@ -7,6 +7,10 @@ import (
 	"ringback/consent"
 )
 
+// maxFacts bounds the facts of one request. A request of a day has a few
+// hundred at most.
+const maxFacts = 4096
+
 // record checks one record and its place in the chain.
 func (v *verifier) record(data []byte) {
 	v.records++
@@ -112,6 +116,10 @@ func (v *verifier) sealedFact(f *sealedFact) {
 	}
 	if t.person != f.Person {
 		v.fail("fact %d is about another person than the facts of request %s before it", f.Seq, f.Request)
+	}
+	if len(t.facts) == maxFacts {
+		v.fail("fact %d: request %s has too many facts", f.Seq, f.Request)
+		return
 	}
 	if t.find(kind, n) != nil {
 		v.fail("fact %d: request %s has a second %s", f.Seq, f.Request, f.Fact)

@@ -2,16 +2,12 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"ringback/consent"
 )
@@ -31,9 +27,6 @@ const (
 	writeTicks = 15
 )
 
-// errTooLarge is JetStream's error code for a message above the stream's limit.
-const errTooLarge = 10054
-
 // errSecond is returned for a write whose subject has a message already; it
 // may be our own from an attempt whose acknowledgement was lost.
 var errSecond = errors.New("the subject has a message")
@@ -48,13 +41,6 @@ type write struct {
 	done    chan struct{}
 	seq     uint64 // of the stored fact, once done without err
 	err     error
-}
-
-// flight is what one acknowledgement stands for.
-type flight struct {
-	writes []*write
-	batch  bool
-	until  uint64 // tick after which it counts as lost
 }
 
 // committer stands before a stream with one replica, which syncs every
@@ -204,182 +190,6 @@ func (c *committer) dispatch() {
 	c.queue = append([]*write(nil), c.queue[n:]...)
 	c.mu.Unlock()
 	c.send(batch)
-}
-
-// send publishes writes as one flight.
-func (c *committer) send(writes []*write) {
-	c.last++
-	token := strconv.FormatUint(c.last, 36)
-	f := &flight{writes: writes, batch: len(writes) > 1, until: c.ticks + ackTicks}
-	c.flights[token] = f
-	if f.batch {
-		c.batched = true
-	} else {
-		c.single++
-	}
-	for i, w := range writes {
-		if w.since == 0 {
-			w.since = c.ticks
-		}
-		m := &nats.Msg{Subject: w.subject, Data: w.payload, Header: nats.Header{headerName: {w.header}}}
-		if f.batch {
-			m.Header["Nats-Batch-Id"] = []string{c.inbox[len(c.inbox)-9:len(c.inbox)-1] + token}
-			m.Header["Nats-Batch-Sequence"] = []string{strconv.Itoa(i + 1)}
-		}
-		if i == len(writes)-1 {
-			m.Reply = c.inbox + token
-			if f.batch {
-				m.Header["Nats-Batch-Commit"] = []string{"1"}
-			}
-		}
-		if err := c.nc.PublishMsg(m); err != nil {
-			// The connection is closed or its buffer is full: the timeout
-			// repeats what can be repeated.
-			break
-		}
-	}
-}
-
-// ack is the server's answer to a publication.
-type ack struct {
-	Seq   uint64 `json:"seq"`
-	Error *struct {
-		Code        int                 `json:"code"`
-		ErrCode     jetstream.ErrorCode `json:"err_code"`
-		Description string              `json:"description"`
-	} `json:"error"`
-}
-
-// acked ends the flight that m acknowledges.
-func (c *committer) acked(ctx context.Context, m *nats.Msg) {
-	token := strings.TrimPrefix(m.Subject, c.inbox)
-	f := c.flights[token]
-	if f == nil {
-		return // its timeout came first
-	}
-	c.landed(token, f)
-	var a ack
-	switch err := json.Unmarshal(m.Data, &a); {
-	case m.Header.Get("Status") != "" || err != nil:
-		c.hold(f.writes) // nobody there to take it
-	case a.Error == nil:
-		first := a.Seq - uint64(len(f.writes)) + 1
-		for i, w := range f.writes {
-			w.seq = first + uint64(i)
-		}
-		if c.onCommit != nil {
-			c.onCommit(len(f.writes), c.now().Sub(f.writes[0].queued))
-		}
-		c.settle(f.writes, nil)
-	case a.Error.ErrCode == errFailed && strings.Contains(a.Error.Description, "per subject"):
-		if f.batch {
-			c.divide(ctx, f.writes)
-		} else {
-			c.settle(f.writes, errSecond)
-		}
-	case a.Error.ErrCode == errFailed:
-		c.settle(f.writes, fmt.Errorf("writing a fact: %s: %w", a.Error.Description, consent.ErrUnavailable))
-	case a.Error.ErrCode == errTooLarge && !f.batch:
-		c.settle(f.writes, fmt.Errorf("writing a fact of %d bytes: %s", len(f.writes[0].payload), a.Error.Description))
-	default: // not now: no leader, no memory, a batch that lost a part
-		c.hold(f.writes)
-	}
-}
-
-// landed takes a flight off the books.
-func (c *committer) landed(token string, f *flight) {
-	delete(c.flights, token)
-	if f.batch {
-		c.batched = false
-	} else {
-		c.single--
-	}
-}
-
-// divide ends those writes of a refused batch whose subjects have a message,
-// and sends the others again.
-func (c *committer) divide(ctx context.Context, writes []*write) {
-	ctx, cancel := context.WithTimeout(ctx, ackTicks*commitTick)
-	defer cancel()
-	subjects := make([]string, len(writes))
-	for i, w := range writes {
-		subjects[i] = w.subject
-	}
-	found, err := c.reader.latest(ctx, subjects...)
-	if err != nil {
-		c.hold(writes)
-		return
-	}
-	there := make(map[string]bool, len(found))
-	for _, m := range found {
-		there[m.subject] = true
-	}
-	var lost, rest []*write
-	for _, w := range writes {
-		if there[w.subject] {
-			lost = append(lost, w)
-		} else {
-			rest = append(rest, w)
-		}
-	}
-	c.settle(lost, errSecond)
-	c.again(rest)
-}
-
-// expire repeats flights whose acknowledgement is overdue, and what is held.
-// Where nothing will be acknowledged any more it ends everything.
-func (c *committer) expire() {
-	c.mu.Lock()
-	broken := c.broken
-	if broken != nil {
-		c.held, c.queue = append(c.held, c.queue...), nil
-	}
-	c.mu.Unlock()
-	c.ticks++
-	held := c.held
-	c.held = nil
-	if broken != nil {
-		c.settle(held, broken)
-	} else {
-		c.again(held)
-	}
-	for token, f := range c.flights {
-		if broken != nil {
-			c.landed(token, f)
-			c.settle(f.writes, broken)
-		} else if c.ticks > f.until {
-			c.landed(token, f)
-			c.again(f.writes)
-		}
-	}
-}
-
-// fail ends what is under way soon: the server will not answer before a
-// restart.
-func (c *committer) fail(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.broken = err
-}
-
-// hold queues writes again in a while.
-func (c *committer) hold(writes []*write) { c.held = append(c.held, writes...) }
-
-// again queues writes once more, before all others, unless they have been
-// tried for long enough.
-func (c *committer) again(writes []*write) {
-	var rest, over []*write
-	for _, w := range writes {
-		if c.ticks-w.since >= writeTicks {
-			over = append(over, w)
-		} else {
-			rest = append(rest, w)
-		}
-	}
-	c.settle(over, fmt.Errorf("writing a fact: no acknowledgement: %w", consent.ErrUnavailable))
-	c.mu.Lock()
-	c.queue = append(rest, c.queue...)
-	c.mu.Unlock()
 }
 
 // settle answers writes. What waited behind one of them is queued: if it was

@@ -12,7 +12,7 @@ const el = (tag, text, cls) => {
   if (cls) n.className = cls;
   return n;
 };
-const hm = (t) => new Date(t).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+const hm = (t) => new Date(t).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 
 function tick() {
   const now = new Date();

@@ -20,7 +20,7 @@ const (
 func (c *Config) overlay() {
 	hashes := []consent.Digest{keys.TokenDigest(demoSecret)}
 	for _, cl := range []consent.Client{
-		{ID: "demo-agent", Name: "Demo Agent", Mode: consent.Poll},
+		{ID: "demo-agent", Name: "Travel Agent", Host: "travel.example", Mode: consent.Poll},
 		{ID: "demo-ping", Name: "Demo Ping", Mode: consent.Ping, NotificationEndpoint: demoEndpoint},
 	} {
 		if c.Where("client", cl.ID) != "" {

@@ -112,9 +112,6 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 		Token: keys.TokenDigest(h.token), Directory: h.store, Store: facts, Ring: h.ring, Auditor: h.auditor, Details: cfg.Registry,
 		Issuer: cfg.Issuer, Dev: cfg.Dev, Now: time.Now, Log: h.log,
 		Where: func(kind, id string) string { return h.file.Load().Where(kind, id) },
-		Requests: func(ctx context.Context, f admin.Filter, after string, limit int) ([]*consent.State, string, error) {
-			return h.store.Requests(ctx, consent.Filter(f), after, limit)
-		},
 	}); err != nil {
 		return err
 	}

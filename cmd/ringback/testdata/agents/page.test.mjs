@@ -25,7 +25,7 @@ async function asking(browser, options = {}, more = {}) {
 }
 
 // What the person must see before deciding.
-const needed = { amount: 'text=50.00 EUR', payee: 'text=ACME GmbH', agent: 'text=Demo Agent', deny: 'button[value=deny]', allow: 'button[value=allow]' };
+const needed = { amount: 'text=50.00 EUR', payee: 'text=ACME GmbH', agent: 'text=Travel Agent', host: 'text=travel.example', deny: 'button[value=deny]', allow: 'button[value=allow]' };
 
 async function boxes(page) {
   const out = {};

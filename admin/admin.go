@@ -32,7 +32,8 @@ import (
 	"ringback/keys"
 )
 
-// Directory is what operators do with clients and people. Writing an entry of
+// Directory is what operators do with clients and people, and the list of
+// requests. Writing an entry of
 // the configuration file is consent.ErrReadOnly.
 type Directory interface {
 	consent.Directory
@@ -49,13 +50,8 @@ type Directory interface {
 	RemovePerson(ctx context.Context, id string) error
 	// People lists like Clients.
 	People(ctx context.Context, after string, limit int) (list []consent.Person, next string, err error)
-}
-
-// Filter chooses requests of a list.
-type Filter struct {
-	Stuck  bool           // only those with an attempt that has no outcome
-	Client string         // client id; empty: any
-	Status consent.Status // empty: any
+	// Requests lists requests, oldest first, like Clients.
+	Requests(ctx context.Context, f consent.Filter, after string, limit int) (list []*consent.State, next string, err error)
 }
 
 // Config is what a Server needs. Every field is required unless it says so.
@@ -69,8 +65,6 @@ type Config struct {
 	Issuer    string            // for the example that a new client is given
 	Dev       bool              // clients may be pinged over plain http on loopback
 
-	// Requests lists requests, oldest first, at most limit after the cursor.
-	Requests func(ctx context.Context, f Filter, after string, limit int) (list []*consent.State, next string, err error)
 	// Where names the place of an entry of the configuration file
 	// ("ringback.yaml:31"); kind is "client" or "person". Nil: there is no file.
 	Where func(kind, id string) string
@@ -85,7 +79,7 @@ type Server struct{ cfg Config }
 // New checks cfg.
 func New(cfg Config) (*Server, error) {
 	if cfg.Token == ([32]byte{}) || cfg.Directory == nil || cfg.Store == nil || cfg.Ring == nil ||
-		cfg.Requests == nil || cfg.Auditor == nil || cfg.Now == nil || cfg.Log == nil {
+		cfg.Auditor == nil || cfg.Now == nil || cfg.Log == nil {
 		return nil, errors.New("admin.New: a required field of Config is missing")
 	}
 	if cfg.Where == nil {

@@ -193,11 +193,11 @@ func (s *Server) removeClient(c echo.Context) error {
 	if err := s.cfg.Directory.RemoveClient(ctx, cl.ID); err != nil {
 		return err
 	}
-	n, err := s.withdrawAll(ctx, Filter{Client: cl.ID, Status: consent.StatusPending})
+	n, err := s.withdrawAll(ctx, consent.Filter{Client: cl.ID, Status: consent.StatusPending})
 	if err != nil {
 		return err
 	}
-	m, err := s.withdrawAll(ctx, Filter{Client: cl.ID, Status: consent.StatusApproved})
+	m, err := s.withdrawAll(ctx, consent.Filter{Client: cl.ID, Status: consent.StatusApproved})
 	if err != nil {
 		return err
 	}

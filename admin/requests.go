@@ -114,7 +114,7 @@ func (s *Server) listRequests(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	f := Filter{Client: c.QueryParam("client"), Status: consent.Status(c.QueryParam("status"))}
+	f := consent.Filter{Client: c.QueryParam("client"), Status: consent.Status(c.QueryParam("status"))}
 	switch c.QueryParam("stuck") {
 	case "", "false":
 	case "true":
@@ -125,7 +125,7 @@ func (s *Server) listRequests(c echo.Context) error {
 	if f.Status != "" && !slices.Contains(statuses, f.Status) {
 		return invalid("There is no such status.", "Use one of pending, approved, denied, withdrawn, expired, redeemed, cancelled, revoked.")
 	}
-	all, next, err := s.cfg.Requests(c.Request().Context(), f, after, limit)
+	all, next, err := s.cfg.Directory.Requests(c.Request().Context(), f, after, limit)
 	if err != nil {
 		return err
 	}
@@ -215,9 +215,9 @@ func (s *Server) decide(ctx context.Context, st *consent.State, now time.Time) (
 }
 
 // withdrawAll withdraws every request of a filter and counts them.
-func (s *Server) withdrawAll(ctx context.Context, f Filter) (n int, err error) {
+func (s *Server) withdrawAll(ctx context.Context, f consent.Filter) (n int, err error) {
 	for after := ""; ; {
-		all, next, err := s.cfg.Requests(ctx, f, after, 1000)
+		all, next, err := s.cfg.Directory.Requests(ctx, f, after, 1000)
 		if err != nil {
 			return n, err
 		}

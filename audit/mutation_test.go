@@ -185,16 +185,12 @@ func TestMutations(t *testing.T) {
 		changed := export
 		var all []string
 		for range 2 + rnd.IntN(3) {
+			if !editable(changed) {
+				break
+			}
 			var how string
-			how, changed = mutate(rnd, bytes.TrimSpace(changed))
+			how, changed = mutate(rnd, changed)
 			all = append(all, how)
-			if len(bytes.TrimSpace(changed)) == 0 {
-				break
-			}
-			changed = append(bytes.TrimSpace(changed), '\n')
-			if edited := bytes.Split(changed, []byte("\n")); !valid(edited) {
-				break
-			}
 		}
 		if bytes.Equal(changed, export) {
 			continue
@@ -205,14 +201,15 @@ func TestMutations(t *testing.T) {
 	}
 }
 
-// valid reports whether every line is JSON, so that it can be edited again.
-func valid(lines [][]byte) bool {
-	for _, l := range lines {
-		if len(l) > 0 && !json.Valid(l) {
+// editable reports whether an export still consists of lines of JSON.
+func editable(export []byte) bool {
+	lines := bytes.SplitAfter(export, []byte("\n"))
+	for _, l := range lines[:len(lines)-1] {
+		if !json.Valid(l) {
 			return false
 		}
 	}
-	return true
+	return len(lines) > 1 && len(lines[len(lines)-1]) == 0
 }
 
 func FuzzVerify(f *testing.F) {

@@ -61,6 +61,7 @@ func TestRecent(t *testing.T) {
 	fact := func(seq uint64, id byte, kind consent.FactKind, data string) *consent.StoredFact {
 		return &consent.StoredFact{Seq: seq, ID: consent.ID{id}, Kind: kind, Data: []byte(data)}
 	}
+	big := make([]byte, recentBytes/10)
 	const no, yes = `{"verb":"denied"}`, `{"verb":"approved"}`
 	r := newRecent()
 	r.resume(0)
@@ -91,9 +92,8 @@ func TestRecent(t *testing.T) {
 		t.Errorf("a request with an unreadable fact yields %v", got)
 	}
 
-	big := string(make([]byte, recentBytes/10))
 	for n := range 1000 {
-		r.add(fact(uint64(100+n), byte(n%250+5), consent.FactAsked, big))
+		r.add(&consent.StoredFact{Seq: uint64(100 + n), ID: consent.ID{byte(n%250 + 5)}, Kind: consent.FactAsked, Data: big})
 		if n%3 == 0 {
 			r.add(fact(uint64(100+n), byte(n%250+5), consent.FactSettled, "{}"))
 		}

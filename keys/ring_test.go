@@ -102,7 +102,7 @@ func TestRingSigns(t *testing.T) {
 	if len(set.Keys) != 2 {
 		t.Errorf("JWKS has %d keys, want the current and the next", len(set.Keys))
 	}
-	parsed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
+	parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -264,22 +264,7 @@ func TestUnit(t *testing.T) {
 func TestComposeRuns(t *testing.T) {
 	t.Parallel()
 	c, _ := readCompose(t)
-	opts, err := server.ProcessConfigFile(top + "deploy/nats.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts.Host, opts.HTTPHost, opts.Port, opts.HTTPPort = "127.0.0.1", "127.0.0.1", -1, -1
-	opts.StoreDir, opts.NoSigs, opts.NoLog = t.TempDir(), true, true
-	ns, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go ns.Start()
-	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
-	if !ns.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the NATS server does not start")
-	}
-
+	ns := startNATS(t, true)
 	public, manage, fake := freeAddress(t), freeAddress(t), freeAddress(t)
 	data, err := os.ReadFile(top + "deploy/ringback.compose.yaml")
 	if err != nil {
@@ -343,6 +328,48 @@ func TestComposeRuns(t *testing.T) {
 	}
 	if !strings.Contains(string(out), `"sub":"alice"`) {
 		t.Errorf("claims = %s", out)
+	}
+}
+
+// startNATS starts a NATS server as deploy/nats.conf says, on any ports; without
+// synced it is the server's default that holds.
+func startNATS(t *testing.T, synced bool) *server.Server {
+	t.Helper()
+	opts, err := server.ProcessConfigFile(top + "deploy/nats.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Host, opts.HTTPHost, opts.Port, opts.HTTPPort = "127.0.0.1", "127.0.0.1", -1, -1
+	opts.StoreDir, opts.NoSigs, opts.NoLog, opts.SyncAlways = t.TempDir(), true, true, synced
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go ns.Start()
+	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
+	if !ns.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the NATS server does not start")
+	}
+	return ns
+}
+
+// TestUnsyncedNATS refuses a server that acknowledges what is not on the disk.
+func TestUnsyncedNATS(t *testing.T) {
+	t.Parallel()
+	ns := startNATS(t, false)
+	dir := t.TempDir()
+	text := fmt.Sprintf("nats: {url: %q, monitor: \"http://%s\"}\nroot_key: {file: %q}\n", ns.ClientURL(), ns.MonitorAddr(), filepath.Join(dir, "root.key"))
+	file := filepath.Join(dir, "ringback.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	a := &app{stdout: &said, stderr: &said, now: time.Now, getenv: environ()}
+	if code := a.run(t.Context(), []string{"init", "--config", file}); code != 1 || !strings.Contains(said.String(), "sync_interval: always") {
+		t.Errorf("init = %d:\n%s\nwant 1 and what to set", code, said.String())
+	}
+	if js, err := ns.Jsz(&server.JSzOptions{}); err != nil || js.Streams > 0 {
+		t.Errorf("it made %d streams on the server (%v)", js.Streams, err)
 	}
 }
 

@@ -62,21 +62,21 @@ func (s *Server) inbound(c echo.Context) error {
 		return c.NoContent(refused)
 	}
 	ctx := c.Request().Context()
-	// A signature has no time in it. Whoever holds a genuine request could send
-	// it again, so each message counts once.
-	first, err := s.cfg.Store.Once(ctx, "message "+c.Param("provider")+" "+got.MessageID)
-	if err != nil {
-		return s.later(c, consent.ID{}, err)
-	}
-	if !first {
-		return twiml(c, "")
-	}
 	m, err := s.sender(ctx, in.channel, got)
 	switch {
 	case errors.Is(err, consent.ErrNotFound):
 		return twiml(c, "") // a number of nobody's: no word that could tell or cost
 	case err != nil:
 		return s.later(c, consent.ID{}, err)
+	}
+	// A signature has no time in it. Whoever holds a genuine request could send
+	// it again next month, so each message counts once, restarts or not.
+	first, err := s.cfg.Store.First(ctx, "message "+c.Param("provider")+" "+got.MessageID)
+	if err != nil {
+		return s.later(c, consent.ID{}, err)
+	}
+	if !first {
+		return twiml(c, "")
 	}
 	said, err := s.take(ctx, m)
 	if err != nil {

@@ -230,6 +230,11 @@ func TestReplayedMessages(t *testing.T) {
 	post(stop)
 	post(start)
 	post(stop)
+	h.restart() // a signature is good for ever
+	for _, form := range []url.Values{stop, no, guess} {
+		post(form)
+	}
+	h.wantStatus(next.req, consent.StatusPending, 0)
 	if devices, _ := h.Devices(t.Context(), "alice"); devices[0].Stopped {
 		t.Error("a replayed STOP stopped messages")
 	}

@@ -57,6 +57,9 @@ type Store interface {
 	// Once reports whether key is seen for the first time within an hour, in
 	// any process. Keys are hashed before they are stored.
 	Once(ctx context.Context, key string) (bool, error)
+	// First is Once for a year and across restarts, for what stays genuine
+	// whenever it is sent again.
+	First(ctx context.Context, key string) (bool, error)
 
 	// Same is the tag that is equal for requests that ask the same of the same
 	// person, see [Brief.Same] and [Policy.Admit].

@@ -121,22 +121,26 @@ func (s *Store) watchHealth(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		err := s.look(ctx)
-		before := s.health.frozen()
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err == nil && before != nil && s.srv == nil:
-			s.health.trouble.Store(nil)
-			s.log.InfoContext(ctx, "store takes writes again")
-		case err != nil && before == nil:
-			err = fmt.Errorf("%w: %w", err, consent.ErrUnavailable)
-			s.health.trouble.Store(&err)
-			if s.srv != nil {
-				s.commit.fail(err)
-			}
-			s.log.ErrorContext(ctx, "store takes no writes", slog.Any("err", err))
+		s.judge(ctx, s.look(ctx))
+	}
+}
+
+// judge notes what look found.
+func (s *Store) judge(ctx context.Context, err error) {
+	before := s.health.frozen()
+	switch {
+	case ctx.Err() != nil:
+	case err == nil && before != nil:
+		s.health.trouble.Store(nil)
+		s.commit.fail(nil)
+		s.log.InfoContext(ctx, "store takes writes again")
+	case err != nil && before == nil:
+		err = fmt.Errorf("%w: %w", err, consent.ErrUnavailable)
+		s.health.trouble.Store(&err)
+		if s.srv != nil { // an external server may be back in time
+			s.commit.fail(err)
 		}
+		s.log.ErrorContext(ctx, "store takes no writes", slog.Any("err", err))
 	}
 }
 
@@ -152,7 +156,8 @@ func (s *Store) look(ctx context.Context) error {
 	} else if err := s.lookOutside(ctx); err != nil {
 		return err
 	}
-	return s.lookAtSize(ctx)
+	s.lookAtSize(ctx)
+	return nil
 }
 
 // lookOutside looks at an external server.
@@ -202,15 +207,16 @@ func (s *Store) askHealthz(ctx context.Context) error {
 	return fmt.Errorf("%s says status %d %s", s.cfg.where(), resp.StatusCode, word.Error)
 }
 
-// lookAtSize learns how full the stream of facts is.
-func (s *Store) lookAtSize(ctx context.Context) error {
+// lookAtSize learns how full the stream of facts is. A server that is too
+// busy to say so is asked again later; what was written meanwhile is counted.
+func (s *Store) lookAtSize(ctx context.Context) {
+	grown := s.health.grown.Load()
 	stream, err := s.js.Stream(ctx, s.names.stream(streamConsent))
 	if err != nil {
-		return fmt.Errorf("looking at %s: %w", s.names.stream(streamConsent), err)
+		return
 	}
-	s.health.grown.Store(0)
+	s.health.grown.Add(-grown)
 	s.health.used.Store(int64(stream.CachedInfo().State.Bytes))
-	return nil
 }
 
 // lookAtDisk learns how much space the embedded server has left.

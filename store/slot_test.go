@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -146,23 +147,25 @@ func TestOnce(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	stores, ctx := []*Store{g.open(t), g.open(t)}, t.Context()
-	for round := range 20 {
-		var first atomic.Int32
-		var all sync.WaitGroup
-		for i := range 50 {
-			all.Go(func() {
-				got, err := stores[i%2].Once(ctx, fmt.Sprint("client\x00jti.*> ", round))
-				if err != nil {
-					t.Errorf("Once: %v", err)
-				}
-				if got {
-					first.Add(1)
-				}
-			})
-		}
-		all.Wait()
-		if n := first.Load(); n != 1 {
-			t.Fatalf("an assertion was good %d times", n)
+	for name, once := range map[string]func(*Store, context.Context, string) (bool, error){"Once": (*Store).Once, "First": (*Store).First} {
+		for round := range 20 {
+			var first atomic.Int32
+			var all sync.WaitGroup
+			for i := range 50 {
+				all.Go(func() {
+					got, err := once(stores[i%2], ctx, fmt.Sprint("client\x00jti.*> ", round))
+					if err != nil {
+						t.Errorf("%s: %v", name, err)
+					}
+					if got {
+						first.Add(1)
+					}
+				})
+			}
+			all.Wait()
+			if n := first.Load(); n != 1 {
+				t.Fatalf("%s: an assertion was good %d times", name, n)
+			}
 		}
 	}
 }

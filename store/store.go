@@ -100,8 +100,9 @@ type Store struct {
 	// exclusive is true when no other process can write facts, so that what
 	// this one remembers of a request is all there is.
 	exclusive bool
-	writer    uint32 // marks the facts that this process writes
-	commit    *committer
+	writer    uint32     // marks the facts that this process writes
+	commit    *committer // of facts
+	seen      *committer // of what counts once
 	reader    *reader
 	index     *index
 	recent    *cache
@@ -185,7 +186,18 @@ func (s *Store) prepare(ctx context.Context) error {
 	if s.commit, err = newCommitter(s.wc, s.reader, s.cfg.Now, s.cfg.OnCommit); err != nil {
 		return err
 	}
+	if s.srv != nil && s.stageInMemory() {
+		s.commit.from = batchFromStaged
+	}
 	s.running.Go(func() { s.commit.run(background) })
+	seen, err := newReader(s.nc, s.names.stream(streamSeen))
+	if err != nil {
+		return err
+	}
+	if s.seen, err = newCommitter(s.wc, seen, s.cfg.Now, nil); err != nil {
+		return err
+	}
+	s.running.Go(func() { s.seen.run(background) })
 	if err := s.openHealth(ctx); err != nil {
 		return err
 	}
@@ -238,8 +250,10 @@ func (s *Store) Close(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	if s.commit != nil {
-		err = s.commit.drain(ctx)
+	for _, c := range []*committer{s.commit, s.seen} {
+		if c != nil {
+			err = errors.Join(err, c.drain(ctx))
+		}
 	}
 	s.closeDirectory()
 	if s.stop != nil {
@@ -260,6 +274,7 @@ func (s *Store) disconnect() {
 	if s.srv != nil {
 		s.srv.Shutdown()
 		s.srv.WaitForShutdown()
+		s.unstage()
 	}
 	if s.lock != nil {
 		s.lock.Close()

@@ -21,6 +21,12 @@ const legalPeriod = 10 * 365 * 24 * time.Hour
 // of a request stays 48 h below it, so that no fact outlives its asked.
 const factAge = 96 * time.Hour
 
+// seenAge is how long the store knows what it has seen. The signature on a
+// provider's webhook has no time in it and is good for as long as the token
+// that made it; tokens are to be changed more often than this. The server
+// holds some 100 bytes of memory for each.
+const seenAge = 366 * 24 * time.Hour
+
 // maxFact bounds one stored fact with its headers.
 const maxFact = 32 << 10
 
@@ -30,6 +36,7 @@ const (
 	streamAudit    = "AUDIT"    // audit: the sealed chain
 	streamEvidence = "EVIDENCE" // evidence.<pseudonym>.<id>: kept for the legal period
 	streamJTI      = "JTI"      // jti.<sha256>: single use of assertions, in memory
+	streamSeen     = "SEEN"     // seen.<sha256>: what must count once for ever
 	streamDEK      = "DEK"      // dek.<pseudonym>: data key of a person, wrapped
 	streamSlot     = "SLOT"     // slot.<pseudonym>: one visible prompt, in memory
 	streamFreeze   = "FREEZE"   // freeze.<pseudonym>.<client>
@@ -70,6 +77,11 @@ func layout(maxBytes int64) ([]jetstream.StreamConfig, []jetstream.KeyValueConfi
 			Name: streamJTI, Subjects: []string{"jti.*"}, Storage: jetstream.MemoryStorage,
 			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
 			AllowDirect: true, MaxAge: time.Hour, Duplicates: time.Second,
+		},
+		{
+			Name: streamSeen, Subjects: []string{"seen.*"},
+			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+			AllowDirect: true, AllowAtomicPublish: true, MaxAge: seenAge, MaxMsgSize: 1 << 10, Duplicates: time.Second,
 		},
 		{
 			// A bucket would deny the secure deletion that erasure rests on.

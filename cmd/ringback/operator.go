@@ -148,8 +148,10 @@ func (o *operator) print(v any) error {
 }
 
 // table writes rows in columns; the first is the heading.
-func (o *operator) table(rows [][]string) error {
-	w := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', 0)
+func (o *operator) table(rows [][]string) error { return table(o.out, rows) }
+
+func table(out io.Writer, rows [][]string) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
 		for i := range r {
 			if r[i] == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"ringback/audit"
 )
@@ -44,12 +45,34 @@ func (a *app) verify(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, v := range report.Failures {
-		fmt.Fprintf(a.stderr, "%s: %s\n", v.Where, v.What)
+	if err := a.printReport(&report); err != nil {
+		return err
 	}
-	if n := len(report.Failures); n > 0 {
+	if n := len(report.Failures) + report.More; n > 0 {
 		return &exit{1, fmt.Errorf("%s does not hold: %d failures", words[0], n)}
 	}
-	fmt.Fprintf(a.stdout, "%s holds\n", words[0])
+	fmt.Fprintf(a.stdout, "%s holds: %d facts, %d checkpoints, %d decisions\n", words[0], report.Facts, report.Checkpoints, len(report.Decisions))
+	return nil
+}
+
+// printReport lists what was proven, and then what does not hold.
+func (a *app) printReport(r *audit.Report) error {
+	rows := [][]string{{"REQUEST", "DECISION", "SETTLED", "ACR", "AT", "PROOF"}}
+	for _, d := range r.Decisions {
+		settled := string(d.Settled)
+		if d.Revoked {
+			settled += ", revoked"
+		}
+		rows = append(rows, []string{d.Request.String(), string(d.Verb), settled, d.ACR, d.At.UTC().Format(time.RFC3339), string(d.Proof)})
+	}
+	if err := table(a.stdout, rows); err != nil {
+		return err
+	}
+	if r.Erased+r.Older > 0 {
+		fmt.Fprintf(a.stdout, "%d finished requests of erased people have no evidence any more; of %d the records have aged out, so that the evidence's own signature speaks for them\n", r.Erased, r.Older)
+	}
+	for _, v := range r.Failures {
+		fmt.Fprintf(a.stderr, "%s: %s\n", v.Where, v.What)
+	}
 	return nil
 }

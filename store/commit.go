@@ -15,7 +15,12 @@ import (
 const (
 	// batchFrom is the number of waiting writes from which one atomic batch,
 	// synced once, is cheaper than single writes, each synced by itself.
-	batchFrom = 48
+	// Where the server stages batches in memory it is batchFromStaged.
+	batchFrom       = 48
+	batchFromStaged = 10
+	// batchRest is the number of ticks without batches after the server has
+	// refused one.
+	batchRest = 30
 	// batchTo bounds a batch; the server takes a thousand.
 	batchTo = 500
 	// commitTick is the committer's unit of time.
@@ -51,6 +56,7 @@ type committer struct {
 	reader   *reader
 	now      func() time.Time
 	onCommit func(int, time.Duration)
+	from     int // waiting writes from which a batch is made
 	inbox    string
 	acks     chan *nats.Msg
 	wake     chan struct{}
@@ -67,13 +73,14 @@ type committer struct {
 	last    uint64
 	ticks   uint64
 	held    []*write // to be queued again with the next tick
+	rest    uint64   // no batches up to this tick
 	single  int      // writes under way one by one
 	batched bool     // a batch is under way
 }
 
 func newCommitter(nc *nats.Conn, r *reader, now func() time.Time, onCommit func(int, time.Duration)) (*committer, error) {
 	c := &committer{
-		nc: nc, reader: r, now: now, onCommit: onCommit,
+		nc: nc, reader: r, now: now, onCommit: onCommit, from: batchFrom,
 		inbox: nc.NewInbox() + ".", acks: make(chan *nats.Msg, 4096), wake: make(chan struct{}, 1),
 		under: make(map[string][]*write), flights: make(map[string]*flight), ticks: 1,
 	}
@@ -172,7 +179,7 @@ func (c *committer) dispatch() {
 	}
 	c.mu.Lock()
 	n := len(c.queue)
-	if n+c.single < batchFrom {
+	if n+c.single < c.from || c.ticks <= c.rest {
 		now := c.queue
 		c.queue = nil
 		c.mu.Unlock()

@@ -82,6 +82,9 @@ func (s *Store) put(ctx context.Context, req *consent.Request, p place, l label,
 	payload := sealFact(aead, subject, header, fact, bearers)
 	s.recent.writing(p.ID)
 	defer s.recent.written(p.ID)
+	if n := len(header) + len(payload); n > maxFact-overhead {
+		return fmt.Errorf("writing %s: %d bytes, and a fact has at most %d", p.Kind, n, maxFact-overhead)
+	}
 	seq, err := s.commit.write(ctx, subject, header, payload)
 	if errors.Is(err, errSecond) {
 		found, e := s.stored(ctx, subject)

@@ -96,9 +96,12 @@ func (c *committer) acked(ctx context.Context, m *nats.Msg) {
 		}
 	case a.Error.ErrCode == errFailed:
 		c.settle(f.writes, fmt.Errorf("writing a fact: %s: %w", a.Error.Description, consent.ErrUnavailable))
-	case a.Error.ErrCode == errTooLarge && !f.batch:
+	case f.batch: // lost a part, too many at once, no room to stage it
+		c.rest = c.ticks + batchRest
+		c.again(f.writes)
+	case a.Error.ErrCode == errTooLarge:
 		c.settle(f.writes, fmt.Errorf("writing a fact of %d bytes: %s", len(f.writes[0].payload), a.Error.Description))
-	default: // not now: no leader, no memory, a batch that lost a part
+	default: // not now
 		c.hold(f.writes)
 	}
 }
@@ -144,7 +147,7 @@ func (c *committer) divide(ctx context.Context, writes []*write) {
 }
 
 // expire repeats flights whose acknowledgement is overdue, and what is held.
-// Where nothing will be acknowledged any more it ends everything.
+// While nothing is acknowledged it ends them.
 func (c *committer) expire() {
 	c.mu.Lock()
 	broken := c.broken
@@ -171,8 +174,8 @@ func (c *committer) expire() {
 	}
 }
 
-// fail ends what is under way soon: the server will not answer before a
-// restart.
+// fail ends what is under way soon, with err: the server does not answer. Nil
+// takes it back.
 func (c *committer) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -30,6 +30,9 @@ const seenAge = 366 * 24 * time.Hour
 // maxFact bounds one stored fact with its headers.
 const maxFact = 32 << 10
 
+// overhead is what names of headers, and those of a batch, take of it.
+const overhead = 512
+
 // Streams, by their name without prefix.
 const (
 	streamConsent  = "CONSENT"  // consent.<id>.<fact>: every fact, written once

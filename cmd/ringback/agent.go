@@ -24,7 +24,8 @@ type agent struct {
 	now                func() time.Time
 	sleep              func(context.Context, time.Duration) error
 	http               *http.Client
-	requestAt, tokenAt string // endpoints, from discovery
+	// Endpoints, from discovery; revokeAt may be empty.
+	requestAt, tokenAt, revokeAt string
 }
 
 // question is what is asked.
@@ -105,7 +106,7 @@ func (g *agent) wait(ctx context.Context, id string, interval time.Duration, unt
 		sent := g.now()
 		status, body, err := g.post(ctx, g.tokenAt, form)
 		if ctx.Err() != nil {
-			return nil, errors.New("interrupted; the request stays open until it is answered or ends")
+			return nil, g.withdraw(ctx, id)
 		}
 		pause := interval - g.now().Sub(sent) // CIBA Core §7.3: from request to request
 		switch {
@@ -145,10 +146,24 @@ func (g *agent) wait(ctx context.Context, id string, interval time.Duration, unt
 		}
 		if pause > 0 {
 			if err := g.sleep(ctx, pause); err != nil {
-				return nil, errors.New("interrupted; the request stays open until it is answered or ends")
+				return nil, g.withdraw(ctx, id)
 			}
 		}
 	}
+}
+
+// withdraw takes the question back when nobody waits for the answer any more,
+// so that the person is not asked in vain. It returns why there is no answer.
+func (g *agent) withdraw(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if g.revokeAt != "" {
+		status, _, err := g.post(ctx, g.revokeAt, url.Values{"token": {id}})
+		if err == nil && status.code == http.StatusOK {
+			return errors.New("interrupted; the request is withdrawn")
+		}
+	}
+	return errors.New("interrupted; the request stays open until it is answered or ends")
 }
 
 // discover reads the endpoints (OpenID Connect Discovery 1.0).
@@ -169,6 +184,7 @@ func (g *agent) discover(ctx context.Context) error {
 		Issuer   string `json:"issuer"`
 		Token    string `json:"token_endpoint"`
 		Backward string `json:"backchannel_authentication_endpoint"`
+		Revoke   string `json:"revocation_endpoint"`
 	}
 	if status.code != http.StatusOK || json.Unmarshal(body, &meta) != nil {
 		return fmt.Errorf("%s is no issuer: it answers %d at /.well-known/openid-configuration", g.issuer, status.code)
@@ -180,6 +196,9 @@ func (g *agent) discover(ctx context.Context) error {
 		return fmt.Errorf("%s does not offer backchannel authentication", g.issuer)
 	}
 	g.requestAt, g.tokenAt = meta.Backward, meta.Token
+	if private(meta.Revoke) == nil {
+		g.revokeAt = meta.Revoke
+	}
 	return errors.Join(private(g.requestAt), private(g.tokenAt))
 }
 

@@ -1,13 +1,14 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
+
 	"strings"
 	"time"
 
@@ -209,6 +210,7 @@ func (c *Config) readListeners(r *reader, top *section, src Sources) {
 	} else if !c.Dev {
 		top.need("issuer", "https://consent.example.com")
 	}
+	c.noteNetwork()
 	for _, e := range top.list("trusted_proxies") {
 		p, err := netip.ParsePrefix(e.node.Value)
 		if a, aerr := netip.ParseAddr(e.node.Value); aerr == nil {
@@ -219,6 +221,16 @@ func (c *Config) readListeners(r *reader, top *section, src Sources) {
 			continue
 		}
 		c.TrustedProxies = append(c.TrustedProxies, p)
+	}
+}
+
+// noteNetwork notes listeners that others on the network can read or reach.
+func (c *Config) noteNetwork() {
+	if host, _, err := net.SplitHostPort(c.Manage); err == nil && !isLoopback(host) {
+		c.Notes = append(c.Notes, fmt.Sprintf("manage listens on %s: let nobody but operators reach it", host))
+	}
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && !isLoopback(host) && c.TLS == nil {
+		c.Notes = append(c.Notes, fmt.Sprintf("listen is %s without TLS: let a proxy that ends TLS stand before it", c.Listen))
 	}
 }
 
@@ -277,88 +289,21 @@ func readTLS(r *reader, path string, n *yaml.Node) *TLS {
 		return nil
 	}
 	t := &TLS{Cert: s.text("cert"), Key: s.text("key")}
-	for key, file := range map[string]string{"cert": t.Cert, "key": t.Key} {
-		if _, err := r.readFile(file); err != nil {
-			s.wrong(key, "%v", err)
+	cert, err1 := r.readFile(t.Cert)
+	if err1 != nil {
+		s.wrong("cert", "%v", err1)
+	}
+	key, err2 := r.readFile(t.Key)
+	if err2 != nil {
+		s.wrong("key", "%v", err2)
+	}
+	if err1 == nil && err2 == nil {
+		if _, err := tls.X509KeyPair(cert, key); err != nil {
+			r.wrong(s.line, path, "these are no certificate and its key: %v", err)
 		}
 	}
 	return t
 }
-
-// readStorage reads where keys and facts are kept.
-func (c *Config) readStorage(r *reader, top *section, src Sources) {
-	ref := r.section("root_key", top.fields["root_key"], "file", "env")
-	env := src.Getenv("RINGBACK_ROOT_KEY")
-	switch {
-	case src.Flags.RootKey != "":
-		c.RootFile = src.Flags.RootKey
-	case env != "":
-		c.RootFile = env
-	case ref.has("file"):
-		c.RootFile = ref.text("file")
-	case ref.has("env"):
-		c.RootText = top.secret("root_key")
-	case top.has("root_key"):
-		top.wrong("root_key", "write {file: PATH} or {env: NAME}")
-	case !c.Dev:
-		c.RootFile = defaultRootKey
-	}
-	if top.has("nats") {
-		s := r.section("nats", top.fields["nats"], "url", "creds", "prefix", "monitor", "assume_synced")
-		c.NATS = &NATS{Creds: s.text("creds"), Monitor: strings.TrimRight(s.text("monitor"), "/"), AssumeSynced: s.yes("assume_synced", false)}
-		if s.need("url", "nats://127.0.0.1:4222") {
-			c.NATS.URL = s.text("url")
-		}
-		if c.NATS.Prefix = s.text("prefix"); c.NATS.Prefix != "" && !natsPrefix.MatchString(c.NATS.Prefix) {
-			s.wrong("prefix", "%q is not a prefix: 1 to 32 letters, digits, - and _", c.NATS.Prefix)
-		}
-		if c.NATS.Monitor == "" && !c.NATS.AssumeSynced {
-			s.wrong("monitor", "missing: add the server's monitoring address (`monitor: http://127.0.0.1:8222`), where we see that it syncs every write; or `assume_synced: true` if you know that it does")
-		}
-		if c.NATS.AssumeSynced {
-			c.Notes = append(c.Notes, "nats.assume_synced: nobody checks that the server has `sync_interval: always`; without it a power cut loses decisions")
-		}
-	}
-	c.AdminToken = top.secret("admin_token")
-	if c.AdminToken != "" && bits(c.AdminToken) < 128 {
-		top.wrong("admin_token", "it has less than 128 bits: make one with `openssl rand -base64 32`")
-	}
-	data := src.Flags.Data
-	if data == "" {
-		data = src.Getenv("RINGBACK_DATA")
-	}
-	if data == "" {
-		data = top.text("data")
-	}
-	switch {
-	case c.NATS != nil && top.has("data"):
-		top.wrong("data", "facts are kept in one place: remove either `data` or `nats`")
-	case c.NATS == nil && data == "" && !c.Dev:
-		data = defaultData
-	}
-	c.Data = data
-	if c.RootFile != "" && c.Data != "" && !c.Dev && inside(c.Data, c.RootFile) {
-		top.wrong("root_key", "%s lies inside the data directory %s: a copy of the data must not hold its key, so keep it elsewhere", c.RootFile, c.Data)
-	}
-}
-
-// readOutbound reads the exceptions of the guarded HTTP client.
-func (c *Config) readOutbound(r *reader, top *section) {
-	s := r.section("outbound", top.fields["outbound"], "allow", "timeout")
-	c.Outbound.Timeout = s.span("timeout", 5*time.Second, time.Second, time.Minute)
-	for _, e := range s.list("allow") {
-		v := e.node.Value
-		if _, err := netip.ParsePrefix(v); err != nil {
-			if host, port, err := net.SplitHostPort(v); err != nil || host == "" || !isPort(port) {
-				r.wrong(e.node.Line, e.path, "%q is neither a range nor a host with port: write 10.1.0.0/16 or ping.internal:8443", v)
-				continue
-			}
-		}
-		c.Outbound.Allow = append(c.Outbound.Allow, v)
-	}
-}
-
-var natsPrefix = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
 func isPort(s string) bool {
 	n := 0
@@ -377,15 +322,4 @@ func isLoopback(host string) bool {
 	}
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.IsLoopback()
-}
-
-// inside reports whether file lies below dir, as far as the names tell.
-func inside(dir, file string) bool {
-	d, err1 := filepath.Abs(dir)
-	f, err2 := filepath.Abs(file)
-	if err1 != nil || err2 != nil {
-		return false
-	}
-	rel, err := filepath.Rel(d, f)
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }

@@ -45,7 +45,7 @@ func (c *Config) readDetails(r *reader, top *section) {
 			continue
 		}
 		c.Types = append(c.Types, t)
-		c.lines["details/"+t.Type] = s.line
+		c.lines["type/"+t.Type] = s.line
 	}
 	if len(r.mistakes) > before {
 		c.Types = nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -186,9 +187,20 @@ func (c *Config) readLast(r *reader, top *section) {
 		return
 	}
 	for _, err := range set.Check(c.languages()) {
-		r.wrong(0, "", "%v", err)
+		line := 0
+		if strings.HasPrefix(err.Error(), "language ") {
+			c.Notes = append(c.Notes, err.Error())
+			continue
+		}
+		if m := wordless.FindStringSubmatch(err.Error()); m != nil {
+			line = c.lines[strings.TrimPrefix(m[1], "details ")+"/"+m[2]]
+		}
+		r.wrong(line, "", "%v", err)
 	}
 	c.reachable()
 }
+
+// wordless is how a report of missing words begins.
+var wordless = regexp.MustCompile(`^(scope|details type) (\S+?):`)
 
 func isLanguage(tag string) bool { return admin.IsLocale(tag) }

@@ -176,7 +176,7 @@ func (c *Config) readScopes(r *reader, top *section) {
 			s.wrong("name", "the scope %s stands twice: remove one", name)
 		}
 		c.Policy.Scopes[name] = consent.Scope{Words: s.words("words"), MinACR: c.acr(s, "min_acr")}
-		c.lines["scopes/"+name] = s.line
+		c.lines["scope/"+name] = s.line
 	}
 }
 

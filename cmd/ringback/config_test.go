@@ -1,9 +1,16 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io/fs"
+	"math/big"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,10 +62,17 @@ channels: {sms: {account_sid: AC00000000000000000000000000000000, auth_token: {e
 
 func TestExampleConfig(t *testing.T) {
 	t.Parallel()
+	cert, key := selfSigned(t)
 	c, err := LoadConfig(Sources{
 		File:   "../../" + exampleConfig,
 		Getenv: environ("TWILIO_AUTH_TOKEN", strong, "TRAVEL_AGENT_SECRET", strong),
 		ReadFile: func(name string) ([]byte, error) {
+			switch filepath.Base(name) {
+			case "tls.crt":
+				return cert, nil
+			case "tls.key":
+				return key, nil
+			}
 			if strings.HasPrefix(name, "/etc/ringback/") {
 				return []byte(strong + "\n"), nil
 			}
@@ -90,6 +104,25 @@ func TestExampleConfig(t *testing.T) {
 	if len(c.Notes) > 0 {
 		t.Errorf("the example deserves no notes: %q", c.Notes)
 	}
+}
+
+// selfSigned returns a certificate and its key, PEM.
+func selfSigned(t *testing.T) (cert, key []byte) {
+	t.Helper()
+	priv, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"consent.example.com"}}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, priv.Public(), priv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(priv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
 // TestExampleIsWhole checks that the example shows every key there is.
@@ -181,6 +214,29 @@ func TestPrecedence(t *testing.T) {
 	}
 	if c.Listen != "127.0.0.1:1003" || c.Data != "/env" || c.Manage != defaultManage || c.RootFile != defaultRootKey {
 		t.Errorf("listen %s, data %s, manage %s, root key %s; want flag, environment, default, default", c.Listen, c.Data, c.Manage, c.RootFile)
+	}
+}
+
+// TestNotes has what is allowed and deserves a look.
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	for add, want := range map[string]string{
+		"people: [{id: a, locale: fr}]":              "language fr",
+		"policy: {limits: off}":                      "policy.limits is off",
+		"manage: 0.0.0.0:8664":                       "manage listens on 0.0.0.0",
+		"listen: 0.0.0.0:8663":                       "without TLS",
+		"nats: {url: nats://x, assume_synced: true}": "nats.assume_synced",
+		"policy: {routes: [{channels: [sms, sms]}]}": "sms stands twice",
+		"details: [{type: tool_call, min_acr: phr}]": "requests of the type tool_call are refused",
+	} {
+		c, err := loadText(minimal+add, false, "T", strong)
+		if err != nil {
+			t.Errorf("%s: %v", add, err)
+			continue
+		}
+		if !strings.Contains(strings.Join(c.Notes, "\n"), want) {
+			t.Errorf("%s: notes = %q, want one with %q", add, c.Notes, want)
+		}
 	}
 }
 

@@ -60,6 +60,8 @@ func TestMistakes(t *testing.T) {
 		{"scope name", `scopes: [{name: "a b", words: {en: x}}]`, "ringback.yaml:3: scopes[0].name: \"a b\" is not a scope"},
 		{"scope twice", `scopes: [{name: a, words: {en: x}}, {name: a, words: {en: x}}]`, "ringback.yaml:3: scopes[1].name: the scope a stands twice"},
 		{"scope without words", `scopes: [{name: a}]`, "ringback.yaml:3: scopes[0].words: missing: add `words: "},
+		{"scope without the words of a person", "people: [{id: a, locale: de-AT}]\nscopes: [{name: a, words: {en: x}}]", "ringback.yaml:4: scope a: has no words in language de"},
+		{"type without the words of a person", "people: [{id: a, locale: de}]\ndetails: [{type: b, schema: {type: object, additionalProperties: false, required: [x], properties: {x: {type: string}}}, show: [{path: x}], words: {en: {headline: 'Do {x}?', labels: {x: X}, sms: 'DO {x}'}}}]", "ringback.yaml:4: details type b: has no words in language de"},
 		{"resource", "resources: [{uri: /x}]", "ringback.yaml:3: resources[0].uri: \"/x\" is not an absolute URI"},
 		{"details key", "details: [{type: a, scheme: {}}]", "ringback.yaml:3: details[0].scheme: unknown key: did you mean `schema`?"},
 		{"details words", "details: [{type: a, words: {en: {headlin: x}}}]", "ringback.yaml:3: details[0].words.en.headlin: unknown key: did you mean `headline`?"},

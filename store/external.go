@@ -25,12 +25,6 @@ const keyInstance = "instance"
 // published in 2026.
 var versionFloor = [3]int{2, 14, 3}
 
-// monitorClient reads the monitoring address, which the operator chose.
-var monitorClient = &http.Client{
-	Timeout:   5 * time.Second,
-	Transport: &http.Transport{DisableKeepAlives: true},
-}
-
 // initExternal makes an instance on the server at cfg.URL.
 func initExternal(ctx context.Context, cfg Config, n names) error {
 	s, err := startExternal(ctx, cfg, n)
@@ -150,7 +144,9 @@ func (s *Store) keepInstance(ctx context.Context, kv jetstream.KeyValue, in *ins
 // startExternal connects and refuses a server that is too old, has no
 // JetStream or may forget what it acknowledged.
 func startExternal(ctx context.Context, cfg Config, n names) (*Store, error) {
-	s := &Store{cfg: cfg, log: cfg.Log, names: n}
+	s := &Store{cfg: cfg, log: cfg.Log, names: n, monitor: &http.Client{
+		Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
+	}}
 	var opts []nats.Option
 	if cfg.Creds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.Creds))
@@ -193,7 +189,7 @@ func (s *Store) checkSynced(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w: set nats.monitor to something like http://nats:8222", address, err)
 	}
-	resp, err := monitorClient.Do(req)
+	resp, err := s.monitor.Do(req)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w: check nats.monitor and the server's http_port", address, err)
 	}

@@ -133,12 +133,14 @@ func (s *Store) judge(ctx context.Context, err error) {
 	case err == nil && before != nil:
 		s.health.trouble.Store(nil)
 		s.commit.fail(nil)
+		s.seen.fail(nil)
 		s.log.InfoContext(ctx, "store takes writes again")
 	case err != nil && before == nil:
 		err = fmt.Errorf("%w: %w", err, consent.ErrUnavailable)
 		s.health.trouble.Store(&err)
 		if s.srv != nil { // an external server may be back in time
 			s.commit.fail(err)
+			s.seen.fail(err)
 		}
 		s.log.ErrorContext(ctx, "store takes no writes", slog.Any("err", err))
 	}
@@ -192,7 +194,7 @@ func (s *Store) askHealthz(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the server's health: %w", err)
 	}
-	resp, err := monitorClient.Do(req)
+	resp, err := s.monitor.Do(req)
 	if err != nil {
 		return nil // the monitor may be away; the connection is what counts
 	}

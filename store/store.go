@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
 	"sync"
@@ -92,6 +93,7 @@ type Store struct {
 	lock     *os.File            // of the data directory; nil when external
 	instance string              // id of the embedded instance
 	srv      *server.Server      // nil when external
+	monitor  *http.Client        // reads the monitoring address, which the operator chose; nil when embedded
 	nc       *nats.Conn          // requests
 	wc       *nats.Conn          // writes of facts: a read that waits for a disk must not hold them up
 	fc       *nats.Conn          // what the follower is sent
@@ -109,6 +111,7 @@ type Store struct {
 	health    health
 
 	startOnce sync.Once
+	begin     func()             // starts the follower
 	stop      context.CancelFunc // of everything that runs in the background
 	running   sync.WaitGroup
 	closing   atomic.Bool
@@ -176,6 +179,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	s.recent = newCache(cacheSize, s.cfg.Now)
 	var background context.Context
 	background, s.stop = context.WithCancel(context.Background())
+	s.begin = func() { s.running.Go(func() { s.follow(background) }) }
 	if err := s.names.createVolatile(ctx, s.js); err != nil {
 		return err
 	}
@@ -210,12 +214,7 @@ func (s *Store) prepare(ctx context.Context) error {
 // FactAsked for each request that is open or ended within the last hour, then
 // every fact as it arrives. Calling it again does nothing.
 func (s *Store) Start() {
-	s.startOnce.Do(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		stop := s.stop
-		s.stop = func() { stop(); cancel() }
-		s.running.Go(func() { s.follow(ctx) })
-	})
+	s.startOnce.Do(s.begin)
 }
 
 // connect opens the connections.

@@ -30,7 +30,7 @@ const (
 
 // world is a real store, a fake provider and the engines between them.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	phones  *fakes.Twilio
 	sms     *channels.SMSConfig
 	words   *templates.Set
@@ -76,7 +76,7 @@ func (d *door) notices() []int {
 	return append([]int{}, d.asked...)
 }
 
-func newWorld(t *testing.T, steps ...consent.RouteStep) *world {
+func newWorld(t testing.TB, steps ...consent.RouteStep) *world {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -155,7 +155,7 @@ func (w *world) running() *storetest.House {
 	return h
 }
 
-func state(t *testing.T, h *storetest.House, req *consent.Request) *consent.State {
+func state(t testing.TB, h *storetest.House, req *consent.Request) *consent.State {
 	t.Helper()
 	s, err := h.Get(t.Context(), req.ID)
 	if err != nil {

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -42,7 +41,7 @@ func (s *Store) linkStaging() error {
 	if f.Type != tmpfs {
 		return errors.New(shared + " is not in memory")
 	}
-	link := filepath.Join(s.cfg.Dir, dataDir, "jetstream", "$G", "streams", s.names.stream(streamConsent), "batches")
+	link := s.stagingLink()
 	if err := os.RemoveAll(link); err != nil {
 		return err
 	}
@@ -56,14 +55,23 @@ func (s *Store) linkStaging() error {
 	return os.Symlink(dir, link)
 }
 
-// unstage gives the memory back.
+// unstage gives the memory back, and leaves no link to nowhere behind.
 func (s *Store) unstage() {
 	if s.srv == nil || s.instance == "" {
 		return
 	}
-	if err := os.RemoveAll(s.stagingDir()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := os.RemoveAll(s.stagingLink())
+	if e := os.RemoveAll(s.stagingDir()); err == nil {
+		err = e
+	}
+	if err != nil {
 		s.log.LogAttrs(context.Background(), slog.LevelWarn, "memory of staged batches not given back", slog.Any("err", err))
 	}
+}
+
+// stagingLink is where the server stages batches of facts.
+func (s *Store) stagingLink() string {
+	return filepath.Join(s.cfg.Dir, dataDir, "jetstream", "$G", "streams", s.names.stream(streamConsent), "batches")
 }
 
 func (s *Store) stagingDir() string { return filepath.Join(shared, "ringback-"+s.instance) }

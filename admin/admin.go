@@ -63,7 +63,10 @@ type Config struct {
 	Auditor   *audit.Auditor    // exports, and records erasures
 	Details   *details.Registry // for consent.Decide
 	Issuer    string            // for the example that a new client is given
-	Dev       bool              // clients may be pinged over plain http on loopback
+
+	// Policy is the one of this moment: which resources there are.
+	Policy func() *consent.Policy
+	Dev    bool // clients may be pinged over plain http on loopback
 
 	// Where names the place of an entry of the configuration file
 	// ("ringback.yaml:31"); kind is "client" or "person". Nil: there is no file.
@@ -79,7 +82,7 @@ type Server struct{ cfg Config }
 // New checks cfg.
 func New(cfg Config) (*Server, error) {
 	if cfg.Token == ([32]byte{}) || cfg.Directory == nil || cfg.Store == nil || cfg.Ring == nil ||
-		cfg.Auditor == nil || cfg.Now == nil || cfg.Log == nil {
+		cfg.Auditor == nil || cfg.Policy == nil || cfg.Now == nil || cfg.Log == nil {
 		return nil, errors.New("admin.New: a required field of Config is missing")
 	}
 	if cfg.Where == nil {

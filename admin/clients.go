@@ -151,7 +151,13 @@ func (s *Server) putClient(ctx context.Context, in clientEntry) (*consent.Client
 	if len(cl.GrantTypes) == 0 {
 		cl.GrantTypes = []string{GrantCIBA}
 	}
-	if err := problems(CheckClient(cl, s.cfg.Dev)); err != nil {
+	apis := s.cfg.Policy().Resources
+	if cl.DefaultResource == "" && len(cl.Resources) == 0 && len(apis) == 1 {
+		for uri := range apis {
+			cl.DefaultResource = uri
+		}
+	}
+	if err := problems(append(CheckClient(cl, s.cfg.Dev), CheckAudience(cl, len(apis))...)); err != nil {
 		return nil, "", err
 	}
 	if err := s.unlike(ctx, cl); err != nil {

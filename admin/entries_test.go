@@ -33,7 +33,7 @@ func checkBody(t *testing.T, body string) {
 func TestClients(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	a := h.want(201, "POST", "/clients", `{"client_name":"Travel Agent","people":["alice"],"default_resource":"https://api.example","verified_host":"travel.example"}`)
+	a := h.want(201, "POST", "/clients", `{"client_name":"Travel Agent","people":["alice"],"verified_host":"travel.example"}`)
 	id, secret := a.body["client_id"].(string), a.body["client_secret"].(string)
 	if !strings.HasPrefix(id, "travel-agent-") || len(secret) != 43 || a.body["issuer"] != "https://consent.example.com" {
 		t.Errorf("added %s", a.text)
@@ -42,7 +42,7 @@ func TestClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stored.SecretHashes[0] != keys.TokenDigest(secret) || stored.Mode != consent.Poll || stored.People != "list" || stored.PeopleList[0] != "alice" {
+	if stored.SecretHashes[0] != keys.TokenDigest(secret) || stored.Mode != consent.Poll || stored.DefaultResource != "https://api.example" || stored.People != "list" || stored.PeopleList[0] != "alice" {
 		t.Errorf("stored %+v", stored)
 	}
 	if text := h.want(200, "GET", "/clients/"+id, "").text + h.want(200, "GET", "/clients", "").text; strings.Contains(text, secret) ||

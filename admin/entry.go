@@ -99,6 +99,15 @@ func CheckClient(c *consent.Client, dev bool) []Problem {
 	return out
 }
 
+// CheckAudience lists why no token of the client could be for any API, where
+// the deployment has configured so many resources.
+func CheckAudience(c *consent.Client, configured int) []Problem {
+	if c.DefaultResource != "" || len(c.Resources) > 0 || configured > 0 {
+		return nil
+	}
+	return []Problem{{"default_resource", "missing, and no resources are configured, so nothing could be asked for: name the API that its tokens are for, such as https://api.example.com"}}
+}
+
 // checkEndpoint checks a notification endpoint (CIBA Core §4). Whether its
 // address may be called is told by the guard when it is.
 func checkEndpoint(s string, dev bool, wrong func(string, string, ...any)) {

@@ -72,6 +72,9 @@ func open(t *testing.T) *house {
 	t.Cleanup(func() { cancel(); done.Wait() })
 	s, err := admin.New(admin.Config{
 		Token: keys.TokenDigest(token), Directory: h.Store, Store: h.Store, Ring: h.ring, Auditor: auditor,
+		Policy: func() *consent.Policy {
+			return &consent.Policy{Resources: map[string]consent.Resource{"https://api.example": {}}}
+		},
 		Issuer: "https://consent.example.com", Where: where, Now: time.Now, Log: log,
 	})
 	if err != nil {

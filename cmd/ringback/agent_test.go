@@ -174,6 +174,35 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// TestInterrupted takes the question back when nobody waits any more.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	withdrawn := ""
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		base := "http://" + r.Host
+		switch r.URL.Path {
+		case "/.well-known/openid-configuration":
+			fmt.Fprintf(w, `{"issuer":%q,"token_endpoint":%q,"backchannel_authentication_endpoint":%q,"revocation_endpoint":%q}`, base, base+"/token", base+"/bc", base+"/revoke")
+		case "/bc":
+			fmt.Fprint(w, `{"auth_req_id":"x","expires_in":300}`)
+		case "/token":
+			cancel()
+			w.WriteHeader(400)
+			fmt.Fprint(w, `{"error":"authorization_pending"}`)
+		case "/revoke":
+			withdrawn = r.FormValue("token")
+		}
+	}))
+	defer srv.Close()
+	g := &agent{issuer: srv.URL, id: "agent", secret: "secret", stderr: &bytes.Buffer{}, now: time.Now, sleep: sleep}
+	_, err := g.ask(ctx, question{hint: "alice", scope: "openid"})
+	if err == nil || err.Error() != "interrupted; the request is withdrawn" || withdrawn != "x" {
+		t.Errorf("ask = %v, withdrew %q, want the request withdrawn", err, withdrawn)
+	}
+}
+
 // TestIssuers refuses issuers that are not what they were said to be.
 func TestIssuers(t *testing.T) {
 	t.Parallel()

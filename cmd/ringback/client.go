@@ -21,7 +21,8 @@ NAME is what people read when this agent asks. Flags of add:
   --endpoint URL     where to ping, https
   --people WHO       whom it may name: linked (default), any, or ID,ID,…
   --scope "A B"      scopes that it may ask for; default: all
-  --resource URI     the API its tokens are for when it names none
+  --resource URI     the API its tokens are for when it names none; default: the
+                     configured resource, if there is one only
   --host NAME        host that you have verified to be the agent's, shown beside the name
 
 add prints the secret once, and a first request. renew makes a further secret;
@@ -84,8 +85,8 @@ func (a *app) clientAdd(ctx context.Context, args []string) error {
 		return err
 	}
 	a.tellSecret(out)
-	fmt.Fprintf(a.stdout, "\nA first request:\n%s", firstRequest(out))
-	if string(out.People) == `"linked"` {
+	fmt.Fprintf(a.stdout, "\nA first request:\n%s", firstRequest(out, o.somebody(ctx, *people)))
+	if *people == "linked" {
 		fmt.Fprintf(a.stdout, "\nIt may name nobody yet: ringback person link PERSON %s\n", out.ID)
 	}
 	return nil
@@ -95,16 +96,36 @@ func (a *app) tellSecret(r registration) {
 	fmt.Fprintf(a.stdout, "client_id      %s\nclient_secret  %s   (shown once)\n", r.ID, r.Secret)
 }
 
+// somebody is a person whom a new client may name, PERSON if none is known.
+func (o *operator) somebody(ctx context.Context, people string) string {
+	switch people {
+	case "linked":
+		return "PERSON"
+	case "any":
+		var page struct{ Items []approver }
+		if o.call(ctx, http.MethodGet, "/people?limit=1", nil, &page) == nil && len(page.Items) > 0 {
+			return page.Items[0].ID
+		}
+		return "PERSON"
+	}
+	first, _, _ := strings.Cut(people, ",")
+	return first
+}
+
 // firstRequest is a line that a shell runs as it stands.
-func firstRequest(r registration) string {
+func firstRequest(r registration, person string) string {
 	extra := ""
 	if r.Mode == "ping" {
 		extra = ` \
      --data-urlencode client_notification_token="$(openssl rand -base64 24)"`
 	}
+	if r.Resource == "" {
+		extra += ` \
+     --data-urlencode resource=API`
+	}
 	return fmt.Sprintf(`curl -u '%s:%s' %s/bc-authorize \
-     --data-urlencode scope=openid --data-urlencode login_hint=PERSON%s
-`, url.QueryEscape(r.ID), url.QueryEscape(r.Secret), r.Issuer, extra)
+     --data-urlencode scope=openid --data-urlencode login_hint=%s%s
+`, url.QueryEscape(r.ID), url.QueryEscape(r.Secret), r.Issuer, person, extra)
 }
 
 func (a *app) clientList(ctx context.Context, args []string) error {

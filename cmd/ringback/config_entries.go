@@ -35,7 +35,7 @@ func (c *Config) readClients(r *reader, top *section) {
 		}
 		c.readNamed(s, &cl)
 		withDefaults(&cl)
-		for _, p := range admin.CheckClient(&cl, c.Dev) {
+		for _, p := range append(admin.CheckClient(&cl, c.Dev), admin.CheckAudience(&cl, len(c.Policy.Resources))...) {
 			s.wrong(p.Member, "%s", p.What)
 		}
 		if slices.Contains(admin.AuthMethods, cl.AuthMethod) && s.need("client_secret", "{env: NAME}") {

@@ -197,4 +197,7 @@ func (c *Config) readResources(r *reader, top *section) {
 		}
 		c.Policy.Resources[uri] = consent.Resource{IntrospectBy: s.texts("introspect_by")}
 	}
+	if c.Dev && len(c.Policy.Resources) == 0 {
+		c.Policy.Resources[demoResource] = consent.Resource{}
+	}
 }

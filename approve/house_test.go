@@ -118,6 +118,27 @@ func buildHouse(t testing.TB, serve func(http.Handler) *httptest.Server) *house 
 	return h
 }
 
+// inside takes calls to a handler without a connection between.
+type inside struct{ http.Handler }
+
+func (in inside) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	in.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// newInsideHouse is reached without connections, for attacks in great number.
+func newInsideHouse(t testing.TB) *house {
+	return buildHouse(t, func(door http.Handler) *httptest.Server {
+		srv := httptest.NewServer(door)
+		srv.Client().Transport = inside{door}
+		return srv
+	})
+}
+
 // build makes the door, as a start of the process does.
 func (h *house) build(reg *details.Registry, all map[string]channels.Channel) {
 	h.t.Helper()
@@ -150,6 +171,7 @@ func (h *house) restart() {
 type message struct {
 	req  *consent.Request
 	n    int
+	to   string
 	text string
 	link string
 	code string
@@ -158,6 +180,35 @@ type message struct {
 // deliver does what the engine does for attempt n of req: it claims, sends by
 // SMS and writes the outcome.
 func (h *house) deliver(req *consent.Request, n int, reply bool) message {
+	h.t.Helper()
+	m := h.claim(req, n, reply)
+	receipt, err := h.sms.Send(h.t.Context(), channels.Message{
+		ID: fmt.Sprintf("%s.%d", req.ID, n), To: m.to, Text: m.text, Link: m.link,
+		StatusURL: h.url + channels.StatusPath("twilio", h.handles.CallbackRef(req.ID, n)),
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	err = h.Conclude(h.t.Context(), req.ID, consent.Outcome{
+		V: consent.Version, N: n, Status: consent.Accepted, ProviderID: receipt.ProviderID, At: h.clock.Now(),
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.Eventually("the request to be in the person's history", func() bool {
+		for _, b := range h.History(req.Pseudonym).Open {
+			if b.ID == req.ID {
+				return true
+			}
+		}
+		return h.state(req).Decided != nil
+	})
+	return m
+}
+
+// claim is the first half of deliver: the message is written and its attempt
+// stored, the provider not called yet.
+func (h *house) claim(req *consent.Request, n int, reply bool) message {
 	h.t.Helper()
 	ctx := h.t.Context()
 	person, err := h.Person(ctx, req.Approver)
@@ -172,7 +223,9 @@ func (h *house) deliver(req *consent.Request, n int, reply bool) message {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	m := message{req: req, n: n, code: h.handles.Code(req.ID, n), link: h.url + "/a/" + h.handles.Ticket(req.ID, n)}
+	m := message{
+		req: req, n: n, to: devices[0].Address, code: h.handles.Code(req.ID, n), link: h.url + "/a/" + h.handles.Ticket(req.ID, n),
+	}
 	text, err := h.set.SMS(view, templates.SMS{
 		Code: m.code, Link: m.link, Reply: reply, Match: consent.Rank(req.Weakest()) >= consent.Rank(consent.ACRMatch),
 	})
@@ -193,25 +246,6 @@ func (h *house) deliver(req *consent.Request, n int, reply bool) message {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	receipt, err := h.sms.Send(ctx, channels.Message{
-		ID: fmt.Sprintf("%s.%d", req.ID, n), To: devices[0].Address, Text: m.text, Link: m.link,
-		StatusURL: h.url + channels.StatusPath("twilio", h.handles.CallbackRef(req.ID, n)),
-	})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	err = h.Conclude(ctx, req.ID, consent.Outcome{V: consent.Version, N: n, Status: consent.Accepted, ProviderID: receipt.ProviderID, At: now})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.Eventually("the request to be in the person's history", func() bool {
-		for _, b := range h.History(req.Pseudonym).Open {
-			if b.ID == req.ID {
-				return true
-			}
-		}
-		return h.state(req).Decided != nil
-	})
 	return m
 }
 

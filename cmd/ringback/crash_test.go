@@ -198,18 +198,18 @@ func (w *crashWorld) decide(ctx context.Context, id, action, verb string) string
 	return verb
 }
 
-var yes = regexp.MustCompile(`YES \d{6}`)
+var offersYes = regexp.MustCompile(`YES \d{6}`)
 
 // reply waits for the message and answers it as the person would. Only the
 // confirmation counts as acknowledged.
 func (w *crashWorld) reply(ctx context.Context, number string) string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	msg, err := w.phones.Inbox.Wait(ctx, func(e fakes.Entry) bool { return e.To == number && yes.MatchString(e.Text) })
+	msg, err := w.phones.Inbox.Wait(ctx, func(e fakes.Entry) bool { return e.To == number && offersYes.MatchString(e.Text) })
 	if err != nil {
 		return ""
 	}
-	said, err := w.phones.Reply(ctx, number, yes.FindString(msg.Text))
+	said, err := w.phones.Reply(ctx, number, offersYes.FindString(msg.Text))
 	if err != nil || len(said) != 1 || !strings.HasPrefix(said[0], "Allowed") {
 		return ""
 	}

@@ -34,18 +34,36 @@ async function byHand(link, n) {
   await fetch(`${link}?${new URLSearchParams([...hidden, ...buttons])}`, { headers: { cookie } });
 }
 
+// open opens the link; what the page was still doing does not stop it.
+async function open(page, link) {
+  for (;;) {
+    try {
+      return await page.goto(link);
+    } catch (err) {
+      if (!/interrupted|ERR_ABORTED/.test(err.message)) throw err;
+    }
+  }
+}
+
+let posted = 0;
+
+// inBrowser presses every button: once as a person would, and once past
+// whatever the browser itself checks. It returns when the answer is there.
 async function inBrowser(page, link, n) {
-  await page.goto(link);
+  await open(page, link);
   const all = orders(await page.locator('button[name]').evaluateAll((list) => list.map((b) => b.value)));
   for (const value of all[n % all.length]) {
-    const button = page.locator(`button[name][value="${value}"]`);
-    if (await button.count() === 0) await page.goto(link);
-    await button.first().click();
-    await page.evaluate((v) => { // past whatever the browser itself checks
+    await open(page, link);
+    await page.locator(`button[name][value="${value}"]`).first().click({ noWaitAfter: true });
+    await open(page, link);
+    const answer = page.waitForResponse((r) => r.request().method() === 'POST', { timeout: 20_000 });
+    await page.evaluate((v) => {
       const b = document.querySelector(`button[value="${v}"]`);
-      if (b?.form) { b.form.noValidate = true; b.form.requestSubmit(b); }
+      b.form.noValidate = true;
+      b.form.requestSubmit(b);
     }, value);
-    await page.waitForLoadState('load');
+    await answer;
+    posted++;
   }
 }
 
@@ -62,6 +80,7 @@ test(`${links} links given to a scanner`, { timeout: 1_500_000 }, async () => {
       const page = await browser.newPage();
       for (let i = half; i < links; i += 2) await inBrowser(page, found[i].link, i);
     }));
+    assert.ok(posted >= 2 * links, `the scanner posted ${posted} forms`);
     let pending = 0;
     await inBatches(asked, 32, async (a) => { if ((await poll(a.auth_req_id)).error === 'authorization_pending') pending++; });
     assert.equal(pending, links, 'requests still pending');

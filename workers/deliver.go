@@ -16,19 +16,24 @@ import (
 const slotLife = time.Minute
 
 // deliver takes the person's slot, claims the attempt, sends, and writes what
-// became of it. It returns a time when the slot is taken.
+// became of it. It returns a time when somebody else has the slot.
 func (e *Engine) deliver(ctx context.Context, s *consent.State, step Step) (time.Time, error) {
 	req := s.Request
 	ch, ok := e.cfg.Channels[step.Route.Channel]
 	if !ok {
 		return time.Time{}, fmt.Errorf("delivering: channel %q is not configured", step.Route.Channel)
 	}
+	e.queueUp(req) // before looking: the slot may be given back in between
 	mine, free, err := e.cfg.Store.Slot(ctx, req.Pseudonym, req.ID, slotLife)
+	if err == nil && !mine {
+		if end := req.ExpiresAt.Add(expiryDelay); end.Before(free) {
+			free = end
+		}
+		return free, nil
+	}
+	e.unqueue(req)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("taking the slot: %w", err)
-	}
-	if !mine {
-		return e.queueUp(req, free), nil
 	}
 	now := e.cfg.Now()
 	codeUntil := now.Add(codeLife)
@@ -60,17 +65,23 @@ func (e *Engine) deliver(ctx context.Context, s *consent.State, step Step) (time
 }
 
 // queueUp remembers that the request waits for its person's slot.
-func (e *Engine) queueUp(req *consent.Request, free time.Time) time.Time {
+func (e *Engine) queueUp(req *consent.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.waiting[req.Pseudonym] == nil {
 		e.waiting[req.Pseudonym] = make(map[consent.ID]bool)
 	}
 	e.waiting[req.Pseudonym][req.ID] = true
-	if end := req.ExpiresAt.Add(expiryDelay); end.Before(free) {
-		return end
+}
+
+// unqueue forgets it: the request has the slot, or will ask for it again.
+func (e *Engine) unqueue(req *consent.Request) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.waiting[req.Pseudonym], req.ID)
+	if len(e.waiting[req.Pseudonym]) == 0 {
+		delete(e.waiting, req.Pseudonym)
 	}
-	return free
 }
 
 func (e *Engine) render(ctx context.Context, s *consent.State, a consent.Attempt, d consent.Device) (channels.Message, templates.Message, error) {

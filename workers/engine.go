@@ -182,14 +182,14 @@ func (e *Engine) dispatch(ctx context.Context, work chan<- consent.ID) {
 func (e *Engine) look(ctx context.Context, id consent.ID) time.Time {
 	now := e.cfg.Now()
 	until, err := e.advance(ctx, id)
+	if errors.Is(err, consent.ErrNotFound) {
+		until, err = time.Time{}, nil // aged out, or its person was erased
+	}
 	if err == nil {
 		e.mu.Lock()
 		delete(e.fails, id)
 		e.mu.Unlock()
 		return until
-	}
-	if errors.Is(err, consent.ErrNotFound) {
-		return time.Time{} // aged out, or its person was erased
 	}
 	e.mu.Lock()
 	e.fails[id]++

@@ -37,6 +37,7 @@ type world struct {
 	console lines
 	policy  *consent.Policy
 	door    *door
+	around  func(consent.Store) consent.Store // what engines see of a store; nil: all of it
 }
 
 // lines keeps what the console channel writes.
@@ -127,8 +128,12 @@ func (w *world) engine(h *storetest.House, wire func(func(consent.Event))) (stop
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	facts := consent.Store(h)
+	if w.around != nil {
+		facts = w.around(facts)
+	}
 	e := workers.New(workers.Config{
-		Store: h, Directory: h, Devices: h, Handles: keys.NewHandles(h.Root), Templates: w.words, Channels: open,
+		Store: facts, Directory: h, Devices: h, Handles: keys.NewHandles(h.Root), Templates: w.words, Channels: open,
 		Notifiers: map[consent.Door]workers.Notifier{consent.DoorCIBA: w.door}, Policy: func() *consent.Policy { return w.policy },
 		Types: func([]byte) []string { return nil }, PublicURL: "https://consent.example", Grace: 3 * time.Second, Now: time.Now, Log: storetest.Log(),
 	})
@@ -303,6 +308,51 @@ func TestOnePromptAtATime(t *testing.T) {
 	if _, err := h.Decide(t.Context(), first.ID, h.Decision(first, consent.Denied)); err != nil {
 		t.Fatal(err)
 	}
+	h.Eventually("the second prompt", func() bool { return len(state(t, h, second).Outcomes) == 1 })
+}
+
+// handover is a store whose slot is given back in the moment after somebody
+// was told that it is taken.
+type handover struct {
+	consent.Store
+	taken    func()        // called once
+	released chan struct{} // closed with the first release
+	once     [2]sync.Once
+}
+
+func (s *handover) Slot(ctx context.Context, p consent.Pseudonym, id consent.ID, ttl time.Duration) (bool, time.Time, error) {
+	mine, free, err := s.Store.Slot(ctx, p, id, ttl)
+	if err == nil && !mine {
+		s.once[0].Do(s.taken)
+	}
+	return mine, free, err
+}
+
+func (s *handover) Release(ctx context.Context, p consent.Pseudonym, id consent.ID) error {
+	err := s.Store.Release(ctx, p, id)
+	s.once[1].Do(func() { close(s.released) })
+	return err
+}
+
+// TestSlotGivenBackMeanwhile: a request that is told to wait in the very moment
+// in which the slot is given back does not wait for the slot's end.
+func TestSlotGivenBackMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.policy.Routes[0].EscalateAfter = time.Hour
+	slot := &handover{released: make(chan struct{})}
+	w.around = func(facts consent.Store) consent.Store { slot.Store = facts; return slot }
+	h := w.running()
+	first := h.Asked("alice")
+	h.Eventually("the first prompt", func() bool { return len(state(t, h, first).Outcomes) == 1 })
+	slot.taken = func() {
+		if _, err := h.Decide(context.Background(), first.ID, h.Decision(first, consent.Denied)); err != nil {
+			t.Error(err)
+		}
+		<-slot.released
+		time.Sleep(20 * time.Millisecond) // whoever gave it back wakes who waits
+	}
+	second := h.Asked("alice")
 	h.Eventually("the second prompt", func() bool { return len(state(t, h, second).Outcomes) == 1 })
 }
 

@@ -59,7 +59,7 @@ func (c *cache) get(id consent.ID) (st *consent.State, whole bool) {
 		return nil, false
 	}
 	c.order.MoveToFront(e)
-	return e.Value.(*consent.State), c.under[id] == 0 && !c.doubtful(id)
+	return e.Value.(*consent.State), c.under[id] == 0
 }
 
 // writing announces a write, written that it ended one way or another.
@@ -173,6 +173,9 @@ func (c *cache) remove(id consent.ID) {
 }
 
 func (c *cache) keep(id consent.ID, st *consent.State) {
+	if c.doubtful(id) {
+		return // what is not there yet may still come
+	}
 	if e := c.byID[id]; e != nil {
 		e.Value = st
 		c.order.MoveToFront(e)

@@ -3,6 +3,7 @@ package store_test
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +52,66 @@ func TestEventsArriveInOrder(t *testing.T) {
 		}
 	}
 	_ = b
+}
+
+// TestWokenReadersSeeWhatWokeThem: a state read after an event, or after Wait,
+// has the fact that it was about.
+func TestWokenReadersSeeWhatWokeThem(t *testing.T) {
+	t.Parallel()
+	houses(t, func(t *testing.T, h *storetest.House) {
+		events := make(chan consent.Event, 10000)
+		h.Config.OnEvent = func(e consent.Event) { events <- e }
+		h.Reopen()
+		ctx, s := t.Context(), h.Store
+		const requests = 160
+		var wg sync.WaitGroup
+		var seen atomic.Int64
+		for range 8 {
+			wg.Go(func() {
+				for e := range events {
+					st, err := s.Get(ctx, e.ID)
+					seen.Add(1)
+					if err != nil || e.Kind == consent.FactDecided && st.Decided == nil || e.Kind == consent.FactTried && len(st.Tried) < e.N ||
+						e.Kind == consent.FactSettled && st.Settled == nil || st.Seq < e.Seq {
+						t.Errorf("Get after %s %d = %+v, %v", e.Kind, e.N, st, err)
+					}
+				}
+			})
+		}
+		var writers sync.WaitGroup
+		for range 16 {
+			writers.Go(func() {
+				for range requests / 16 {
+					req := h.Asked("alice")
+					waited := make(chan struct{})
+					go func() {
+						defer close(waited)
+						err := h.Wait(ctx, req.ID)
+						if st, e := h.Get(ctx, req.ID); err != nil || e != nil || st.Decided == nil {
+							t.Errorf("Get after Wait = %+v, %v, %v", st, e, err)
+						}
+					}()
+					for n := 1; n <= 2; n++ {
+						if err := h.Try(ctx, req.ID, consent.Attempt{V: 1, N: n, At: time.Now()}); err != nil {
+							t.Error(err)
+						}
+					}
+					if _, err := h.Decide(ctx, req.ID, h.Decision(req, consent.Approved)); err != nil {
+						t.Error(err)
+					}
+					<-waited
+					if _, err := h.Settle(ctx, req.ID, h.Settlement(req, consent.Redeemed)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		writers.Wait()
+		h.Eventually("every event", func() bool { return seen.Load() == 5*requests })
+		h.Close() // the follower has ended
+		close(events)
+		wg.Wait()
+	})
 }
 
 func TestStartSumsUp(t *testing.T) {

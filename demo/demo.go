@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -37,12 +38,25 @@ type Config struct {
 
 // Server answers under /dev/.
 type Server struct {
-	cfg   Config
-	agent *AgentLog
+	cfg     Config
+	agent   *AgentLog
+	drained chan struct{} // closed when open streams have to end
+	drain   func()
 }
 
 // New returns a Server.
-func New(cfg Config) *Server { return &Server{cfg: cfg, agent: newAgentLog()} }
+func New(cfg Config) *Server {
+	drained := make(chan struct{})
+	return &Server{cfg: cfg, agent: newAgentLog(), drained: drained, drain: sync.OnceFunc(func() { close(drained) })}
+}
+
+// Drain ends the streams to open pages, which would hold up a shutdown for as
+// long as somebody looks at the phone. It may be called again, and on nil.
+func (s *Server) Drain() {
+	if s != nil {
+		s.drain()
+	}
+}
 
 // Agent is where a sample agent tells what it sees, for the page beside the
 // phone.
@@ -50,14 +64,13 @@ func (s *Server) Agent() *AgentLog { return s.agent }
 
 // Register adds the routes.
 func (s *Server) Register(e *echo.Echo) {
-	g := e.Group("/dev", s.ours)
-	g.GET("/phone", s.phone)
-	g.GET("/phone.css", asset("text/css; charset=utf-8", phoneCSS))
-	g.GET("/phone.js", asset("text/javascript; charset=utf-8", phoneJS))
-	g.GET("/phone/events", s.events)
-	g.POST("/phone/reply", s.reply)
-	g.GET("/outbox", s.outbox)
-	g.POST("/decide", s.decide)
+	e.GET("/dev/phone", s.phone, s.ours)
+	e.GET("/dev/phone.css", asset("text/css; charset=utf-8", phoneCSS), s.ours)
+	e.GET("/dev/phone.js", asset("text/javascript; charset=utf-8", phoneJS), s.ours)
+	e.GET("/dev/phone/events", s.events, s.ours)
+	e.POST("/dev/phone/reply", s.reply, s.ours)
+	e.GET("/dev/outbox", s.outbox, s.ours)
+	e.POST("/dev/decide", s.decide, s.ours)
 }
 
 // ours refuses what a foreign page or a rebound host name could send.
@@ -87,10 +100,7 @@ func (s *Server) known(host string) bool {
 			return true
 		}
 	}
-	name, _, err := net.SplitHostPort(host)
-	if err != nil {
-		return false
-	}
+	name := (&url.URL{Host: host}).Hostname() // browsers leave a scheme's own port out
 	ip := net.ParseIP(name)
 	return name == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"ringback/channels/fakes"
+	"ringback/consent"
 )
 
 // phone serves the page.
@@ -18,6 +19,15 @@ func (s *Server) phone(c echo.Context) error {
 		return err
 	}
 	return c.HTML(http.StatusOK, phoneHTML)
+}
+
+// sent is what the fake providers received for a person; nothing for one
+// without a number, which the inbox would take for everybody's.
+func (s *Server) sent(p *consent.Person) []fakes.Entry {
+	if p.Phone == "" {
+		return nil
+	}
+	return s.cfg.Phones.Inbox.Sent(string(p.Phone))
 }
 
 // outbox lists what the fake providers received for a person, newest last.
@@ -34,7 +44,7 @@ func (s *Server) outbox(c echo.Context) error {
 		At      time.Time `json:"at"`
 	}
 	out := []message{}
-	for _, e := range s.cfg.Phones.Inbox.Sent(string(p.Phone)) {
+	for _, e := range s.sent(p) {
 		out = append(out, message{e.Channel, e.To, e.Text, append([]string{}, e.Links...), e.At})
 	}
 	return c.JSON(http.StatusOK, out)
@@ -75,6 +85,8 @@ func (s *Server) events(c echo.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-s.drained:
+			return nil
 		case <-added:
 		case <-told:
 		case <-beat.C:
@@ -92,7 +104,7 @@ func (s *Server) reply(c echo.Context) error {
 	if text == "" || len(text) > 1600 {
 		return echo.NewHTTPError(http.StatusBadRequest, "text is 1 to 1600 bytes")
 	}
-	if len(s.cfg.Phones.Inbox.Sent(string(p.Phone))) == 0 {
+	if len(s.sent(p)) == 0 {
 		return echo.NewHTTPError(http.StatusConflict, "there is no message to reply to yet")
 	}
 	if _, err := s.cfg.Phones.Reply(c.Request().Context(), string(p.Phone), text); err != nil {

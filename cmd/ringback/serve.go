@@ -153,10 +153,13 @@ func (s *service) run(ctx context.Context) error {
 
 	stopping, done := context.WithTimeout(rooms, grace)
 	defer done()
+	draining, drained := context.WithTimeout(stopping, grace*2/3) // the rest is for the rooms
+	defer drained()
+	stopEngine() // its steps in flight end meanwhile
 	s.house.ciba.Drain()
-	s.public.shutdown(stopping)
-	s.people.shutdown(stopping)
-	stopEngine()
+	s.house.demo.Drain()
+	s.public.shutdown(draining)
+	s.people.shutdown(draining)
 	engines.Wait()
 	stopAuditor()
 	auditors.Wait()
@@ -223,7 +226,8 @@ func (s *service) wait(ctx context.Context) error {
 		case <-s.hup:
 			s.reload(ctx)
 		case <-health.C:
-			if err := s.house.store.Healthy(); err != nil {
+			// An external server comes back; until then there are no new requests.
+			if err := s.house.store.Healthy(); err != nil && s.cfg.NATS == nil {
 				return fmt.Errorf("the store has stopped: %w; start again, and look at the disk if it stops again", err)
 			}
 		}

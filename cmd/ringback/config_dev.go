@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"strings"
 
 	"ringback/admin"
@@ -49,4 +50,15 @@ func (c *Config) overlay() {
 		c.Approvers = append(c.Approvers, p)
 	}
 	c.Outbound.Allow = append(c.Outbound.Allow, "127.0.0.0/8", "::1/128")
+}
+
+// devHosts lists the values of Host under which browsers reach /dev/.
+func (c *Config) devHosts() []string {
+	hosts := []string{c.Listen}
+	for _, base := range []string{c.Issuer, c.PublicURL()} {
+		if u, err := url.Parse(base); err == nil && u.Host != "" {
+			hosts = append(hosts, u.Host)
+		}
+	}
+	return hosts
 }

@@ -117,7 +117,7 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 	}
 	if phones != nil {
 		h.demo = demo.New(demo.Config{
-			Phones: phones, Store: facts, Directory: h.store, Handles: handles, Details: cfg.Registry, Hosts: []string{cfg.Listen}, Now: time.Now,
+			Phones: phones, Store: facts, Directory: h.store, Handles: handles, Details: cfg.Registry, Hosts: cfg.devHosts(), Now: time.Now,
 		})
 	}
 	h.engine = workers.New(workers.Config{

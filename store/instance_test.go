@@ -331,3 +331,25 @@ func TestPrefixesKeepDeploymentsApart(t *testing.T) {
 		t.Error("a prefix with a dot was accepted")
 	}
 }
+
+func TestServerThatCannotStart(t *testing.T) {
+	t.Parallel()
+	h := storetest.New(t)
+	h.Close()
+	data := filepath.Join(h.Config.Dir, "nats")
+	move(t, data, data+"-away")
+	if err := os.WriteFile(data, []byte("no directory"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err := store.Open(ctx, h.Config)
+	if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "embedded server") {
+		t.Errorf("Open = %v, want the server's own words, soon", err)
+	}
+	if err := os.Remove(data); err != nil {
+		t.Fatal(err)
+	}
+	move(t, data+"-away", data)
+	h.Reopen()
+}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-var natsPrefix = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+var natsPrefix = regexp.MustCompile(`^[A-Za-z0-9-]{1,32}$`)
 
 // readStorage reads where keys and facts are kept.
 func (c *Config) readStorage(r *reader, top *section, src Sources) {
@@ -36,7 +36,7 @@ func (c *Config) readStorage(r *reader, top *section, src Sources) {
 			c.NATS.URL = s.text("url")
 		}
 		if c.NATS.Prefix = s.text("prefix"); c.NATS.Prefix != "" && !natsPrefix.MatchString(c.NATS.Prefix) {
-			s.wrong("prefix", "%q is not a prefix: 1 to 32 letters, digits, - and _", c.NATS.Prefix)
+			s.wrong("prefix", "%q is not a prefix: 1 to 32 letters, digits or hyphens", c.NATS.Prefix)
 		}
 		if c.NATS.Monitor == "" && !c.NATS.AssumeSynced {
 			s.wrong("monitor", "missing: add the server's monitoring address (`monitor: http://127.0.0.1:8222`), where we see that it syncs every write; or `assume_synced: true` if you know that it does")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -34,7 +35,8 @@ type listener struct {
 func listen(name, addr string, t *TLS) (*listener, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("listening on %s for the %s routes: %w (is another ringback running? choose another address with --%s)", addr, name, err, map[string]string{"management": "manage"}[name]+map[string]string{"public": "listen"}[name])
+		where := map[string]string{"management": "--manage", "public": "--listen", "people's": "people_listener.listen"}[name]
+		return nil, fmt.Errorf("listening on %s for the %s routes: %w (is another ringback running? choose another address with %s)", addr, name, err, where)
 	}
 	if t != nil {
 		cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
@@ -79,6 +81,7 @@ func (l *listener) shutdown(ctx context.Context) {
 func newEcho(proxies []netip.Prefix, log *slog.Logger) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
+	e.Use(recovering(log))
 	var trusted []echo.TrustOption
 	trusted = append(trusted, echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false))
 	for _, p := range proxies {
@@ -102,4 +105,28 @@ func newEcho(proxies []netip.Prefix, log *slog.Logger) *echo.Echo {
 		}
 	}
 	return e
+}
+
+// recovering makes an error of a panic, so that it is answered and logged like
+// one. An answer that has begun is cut off.
+func recovering(log *slog.Logger) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) (err error) {
+			defer func() {
+				p := recover()
+				if p == nil {
+					return
+				}
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+				if c.Response().Committed {
+					log.ErrorContext(c.Request().Context(), "answering a request", slog.String("step", c.Path()), slog.Any("err", err))
+					panic(http.ErrAbortHandler)
+				}
+			}()
+			return next(c)
+		}
+	}
 }

@@ -35,6 +35,7 @@ func TestMistakes(t *testing.T) {
 		{"data and nats", "data: /d\nnats: {url: nats://x, assume_synced: true}", "ringback.yaml:3: data: facts are kept in one place: remove either `data` or `nats`"},
 		{"nats without proof of sync", "nats: {url: nats://x}", "ringback.yaml:3: nats.monitor: missing: add the server's monitoring address"},
 		{"nats prefix", "nats: {url: nats://x, assume_synced: true, prefix: a.b}", "ringback.yaml:3: nats.prefix: \"a.b\" is not a prefix"},
+		{"nats prefix with an underscore", "nats: {url: nats://x, assume_synced: true, prefix: a_b}", "ringback.yaml:3: nats.prefix: \"a_b\" is not a prefix"},
 		{"admin token in the open", "admin_token: abc", "ringback.yaml:3: admin_token: a secret never stands in the file: write {env: NAME} or {file: PATH}"},
 		{"variable not set", "admin_token: {env: NOPE}", "ringback.yaml:3: admin_token: the environment variable NOPE is not set: export it"},
 		{"secret file", "admin_token: {file: /nowhere/t}", "ringback.yaml:3: admin_token: reading the secret: open /nowhere/t"},

@@ -148,28 +148,20 @@ func (a *app) clientList(ctx context.Context, args []string) error {
 }
 
 func (a *app) clientShow(ctx context.Context, args []string) error {
-	words, err := one("show", args, "ID")
+	o, id, err := a.named("show", args)
 	if err != nil {
 		return err
 	}
-	o, err := a.operator()
-	if err != nil {
-		return err
-	}
-	return o.show(ctx, "/clients/"+url.PathEscape(words[0]))
+	return o.show(ctx, "/clients/"+url.PathEscape(id))
 }
 
 func (a *app) clientRenew(ctx context.Context, args []string) error {
-	words, err := one("renew", args, "ID")
-	if err != nil {
-		return err
-	}
-	o, err := a.operator()
+	o, id, err := a.named("renew", args)
 	if err != nil {
 		return err
 	}
 	var out registration
-	if err := o.call(ctx, http.MethodPost, "/clients/"+url.PathEscape(words[0])+"/secret", nil, &out); err != nil {
+	if err := o.call(ctx, http.MethodPost, "/clients/"+url.PathEscape(id)+"/secret", nil, &out); err != nil {
 		return err
 	}
 	a.tellSecret(out)
@@ -177,16 +169,12 @@ func (a *app) clientRenew(ctx context.Context, args []string) error {
 }
 
 func (a *app) clientRemove(ctx context.Context, args []string) error {
-	words, err := one("remove", args, "ID")
-	if err != nil {
-		return err
-	}
-	return a.remove(ctx, "/clients/", words[0])
+	return a.remove(ctx, "/clients/", args)
 }
 
 // remove deletes an entry and tells what ended with it.
-func (a *app) remove(ctx context.Context, path, id string) error {
-	o, err := a.operator()
+func (a *app) remove(ctx context.Context, path string, args []string) error {
+	o, id, err := a.named("remove", args)
 	if err != nil {
 		return err
 	}

@@ -181,6 +181,16 @@ func one(name string, args []string, words ...string) ([]string, error) {
 	return got, exactly(got, words...)
 }
 
+// named reads the one ID that a sub-command takes, and whom to ask about it.
+func (a *app) named(name string, args []string) (*operator, string, error) {
+	words, err := one(name, args, "ID")
+	if err != nil {
+		return nil, "", err
+	}
+	o, err := a.operator()
+	return o, words[0], err
+}
+
 // exactly refuses more or fewer words than are named.
 func exactly(got []string, words ...string) error {
 	switch {

@@ -121,21 +121,13 @@ func (a *app) personList(ctx context.Context, args []string) error {
 }
 
 func (a *app) personShow(ctx context.Context, args []string) error {
-	words, err := one("show", args, "ID")
+	o, id, err := a.named("show", args)
 	if err != nil {
 		return err
 	}
-	o, err := a.operator()
-	if err != nil {
-		return err
-	}
-	return o.show(ctx, "/people/"+url.PathEscape(words[0]))
+	return o.show(ctx, "/people/"+url.PathEscape(id))
 }
 
 func (a *app) personRemove(ctx context.Context, args []string) error {
-	words, err := one("remove", args, "ID")
-	if err != nil {
-		return err
-	}
-	return a.remove(ctx, "/people/", words[0])
+	return a.remove(ctx, "/people/", args)
 }

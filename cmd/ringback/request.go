@@ -67,28 +67,20 @@ func (a *app) requestList(ctx context.Context, args []string) error {
 }
 
 func (a *app) requestShow(ctx context.Context, args []string) error {
-	words, err := one("show", args, "ID")
+	o, id, err := a.named("show", args)
 	if err != nil {
 		return err
 	}
-	o, err := a.operator()
-	if err != nil {
-		return err
-	}
-	return o.show(ctx, "/requests/"+url.PathEscape(words[0]))
+	return o.show(ctx, "/requests/"+url.PathEscape(id))
 }
 
 func (a *app) requestWithdraw(ctx context.Context, args []string) error {
-	words, err := one("withdraw", args, "ID")
-	if err != nil {
-		return err
-	}
-	o, err := a.operator()
+	o, id, err := a.named("withdraw", args)
 	if err != nil {
 		return err
 	}
 	var out asked
-	if err := o.call(ctx, http.MethodPost, "/requests/"+url.PathEscape(words[0])+"/withdraw", nil, &out); err != nil {
+	if err := o.call(ctx, http.MethodPost, "/requests/"+url.PathEscape(id)+"/withdraw", nil, &out); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "%s is %s\n", out.ID, out.Status)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -331,4 +332,47 @@ func TestCancelInFlight(t *testing.T) {
 	if err := <-done; !errors.Is(err, channels.ErrAmbiguous) {
 		t.Errorf("Send = %v, want ErrAmbiguous", err)
 	}
+}
+
+// spoken is a provider that answers anything.
+type spoken struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (s spoken) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: s.status, Header: s.header, Body: io.NopCloser(strings.NewReader(s.body)), Request: r}, nil
+}
+
+// FuzzAnswer: whatever a provider answers is a receipt or an error with a code
+// that tells neither number nor text.
+func FuzzAnswer(f *testing.F) {
+	sid := "SM" + strings.Repeat("0", 32)
+	f.Add(201, `{"sid":"`+sid+`","status":"queued"}`, "", "")
+	f.Add(200, `{"sid":"`+sid+`","status":"failed","error_code":21610}`, "", "")
+	f.Add(400, `{"code":21211,"message":"The 'To' number +12025550101 is not valid","status":400}`, "", "")
+	f.Add(429, `{"code":20429}`, "Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 31 Dec 1999 23:59:00 GMT")
+	f.Add(503, "<html>", "99999999999999999999", "")
+	f.Add(302, "null", "-1", "x")
+	f.Fuzz(func(t *testing.T, status int, body, retry, date string) {
+		if status < 200 || status > 599 {
+			return
+		}
+		cfg := sms("http://127.0.0.1:9")
+		cfg.Transport = spoken{status, http.Header{"Retry-After": {retry}, "Date": {date}}, body}
+		m := channels.Message{To: "+12025550101", Text: "Reply YES 482913"}
+		receipt, err := open(t, cfg).Send(t.Context(), m)
+		var again *channels.Retry
+		switch {
+		case err == nil:
+			if status > 299 || !strings.HasPrefix(receipt.ProviderID, "SM") && !strings.HasPrefix(receipt.ProviderID, "MM") {
+				t.Errorf("status %d, %q: %+v", status, body, receipt)
+			}
+		case receipt != (channels.Receipt{}) || channels.Code(err) == "" || strings.Contains(err.Error(), m.To) || strings.Contains(err.Error(), "482913"):
+			t.Errorf("status %d, %q: %+v, %v", status, body, receipt, err)
+		case errors.As(err, &again) && (again.After < 0 || again.After > time.Hour || status < 400):
+			t.Errorf("status %d, Retry-After %q: %v", status, retry, again.After)
+		}
+	})
 }

@@ -402,3 +402,13 @@ func TestRouteFor(t *testing.T) {
 		t.Errorf("RouteFor() = %+v, want nil", got)
 	}
 }
+
+func FuzzDigest(f *testing.F) {
+	f.Add("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+	f.Fuzz(func(t *testing.T, s string) {
+		var d consent.Digest
+		if err := d.UnmarshalText([]byte(s)); err == nil && d.String() != s {
+			t.Errorf("UnmarshalText(%q) reads another form than it writes: %v", s, d)
+		}
+	})
+}

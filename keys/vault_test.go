@@ -123,3 +123,24 @@ func FuzzParseRoot(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReadDocument is what was stored of the signing keys.
+func FuzzReadDocument(f *testing.F) {
+	s := new(shelf)
+	r := openTestRing(f, s, newClock())
+	good, err := open(r.seal, s.data, ringContext)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"v":1,"tokens":{"keys":[{"kid":"a"}]}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d, err := readDocument(data)
+		if (d == nil) == (err == nil) {
+			t.Fatalf("readDocument(%q) = %v, %v", data, d, err)
+		}
+		if err == nil {
+			_ = r.adopt(d, newClock().Now())
+		}
+	})
+}

@@ -174,3 +174,22 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAllow is an exception out of a configuration file: it never opens more
+// than what it names.
+func FuzzAllow(f *testing.F) {
+	for _, s := range []string{"10.0.0.0/8", "10.1.2.3/8", "::ffff:10.0.0.0/104", "a.example:8443", "[::1]:80", "127.0.0.1:0", "A.example:1", "0.0.0.0/0", "x:99999", "[fe80::1%25eth0]:1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, entry string) {
+		r, err := newRules(Config{Allow: []string{entry}})
+		if n := len(r.prefixes) + len(r.hosts); (err == nil) != (n == 1) {
+			t.Errorf("newRules(%q) = %+v, %v", entry, r, err)
+		}
+		for _, p := range r.prefixes {
+			if p != p.Masked() || p.Addr().Is4In6() {
+				t.Errorf("newRules(%q) allows %v", entry, p)
+			}
+		}
+	})
+}

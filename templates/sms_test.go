@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"ringback/consent"
 )
@@ -192,4 +193,26 @@ func TestSay(t *testing.T) {
 		}
 		golden(t, "sms/"+lang+"/answers.txt", b.String())
 	}
+}
+
+// FuzzInline: nothing that an agent writes becomes a link in a message.
+func FuzzInline(f *testing.F) {
+	for _, s := range []string{"https://a.b", "hthttps://tps://a.b", "shop.example", "a@b.example", "x. Y", "\u202e.a", "…", "a.́b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		got := inline(value)
+		runes := []rune(got)
+		for i := 1; i+1 < len(runes); i++ {
+			if (runes[i] == '.' || runes[i] == '@') && unicode.IsLetter(runes[i+1]) && (unicode.IsLetter(runes[i-1]) || unicode.IsDigit(runes[i-1])) {
+				t.Errorf("inline(%q) = %q, which a phone would make a link of", value, got)
+			}
+		}
+		if strings.Contains(got, "://") {
+			t.Errorf("inline(%q) = %q", value, got)
+		}
+		if n, _ := Segments(got); n < 1 {
+			t.Errorf("Segments(%q) = %d", got, n)
+		}
+	})
 }

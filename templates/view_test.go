@@ -216,3 +216,14 @@ func TestNewAndViewErrors(t *testing.T) {
 		t.Error("Page without a view = nil, want an error")
 	}
 }
+
+func FuzzLanguage(f *testing.F) {
+	for _, s := range []string{"de-AT,de;q=0.9", "*", ",,;", "EN", "xx;q=1,de_DE"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, accept string) {
+		if got := Language(accept); !slices.Contains(Languages(), got) {
+			t.Errorf("Language(%q) = %q", accept, got)
+		}
+	})
+}

@@ -237,3 +237,31 @@ func TestFailuresAreKnown(t *testing.T) {
 		t.Errorf("after every failure: %d", status)
 	}
 }
+
+// FuzzServeHTTP: the fake takes or refuses anything.
+func FuzzServeHTTP(f *testing.F) {
+	acc := channeltest.TwilioConfig()
+	f.Add("POST", "/2010-04-01/Accounts/"+acc.AccountSID+"/Messages.json", message(alice, "x").Encode())
+	f.Add("POST", "/fakes/plan", `[{"failure":"429","retry_after":3,"callbacks":[{"status":"sent","code":1}],"repeat":-1}]`)
+	f.Add("PUT", "/fakes/plan", `{"failure":"garbage","delay":-1}`)
+	f.Add("PUT", "/fakes/webhook", `{"url":"http://a"}`)
+	f.Add("GET", "/fakes/messages?to=%zz", "")
+	f.Fuzz(func(t *testing.T, method, target, body string) {
+		u, err := url.Parse("http://127.0.0.1/" + strings.TrimPrefix(target, "/"))
+		if err != nil || method == "" || url.PathEscape(method) != method || strings.Contains(body, "hang") || strings.Contains(body, "delay") {
+			return
+		}
+		r := httptest.NewRequest("GET", "/", strings.NewReader(body)).WithContext(t.Context())
+		r.Method, r.URL = method, u
+		r.SetBasicAuth(acc.AccountSID, acc.AuthToken)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if strings.HasPrefix(u.Path, "/fakes/") {
+			r.Header.Set("Content-Type", "application/json")
+		}
+		w := httptest.NewRecorder()
+		fakes.NewTwilio(acc).ServeHTTP(w, r)
+		if w.Code == http.StatusInternalServerError {
+			t.Errorf("%s %s %q = %d", method, target, body, w.Code)
+		}
+	})
+}

@@ -24,7 +24,7 @@ const factAge = 96 * time.Hour
 // seenAge is how long the store knows what it has seen. The signature on a
 // provider's webhook has no time in it and is good for as long as the token
 // that made it; tokens are to be changed more often than this. The server
-// holds some 100 bytes of memory for each.
+// holds up to 300 bytes of memory for each.
 const seenAge = 366 * 24 * time.Hour
 
 // maxFact bounds one stored fact with its headers.

@@ -16,8 +16,9 @@ import (
 const (
 	// batchSize is the number of facts that one record seals.
 	batchSize = 256
-	// evidenceWriters is the number of concurrent evidence writes.
-	evidenceWriters = 16
+	// evidenceWriters is the number of concurrent evidence writes: as many as
+	// a batch of facts can finish, so that they reach the disk together.
+	evidenceWriters = 256
 	// appendTries bounds the retries of a record that must be written whoever
 	// else writes.
 	appendTries = 64

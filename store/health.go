@@ -132,15 +132,17 @@ func (s *Store) judge(ctx context.Context, err error) {
 	case ctx.Err() != nil:
 	case err == nil && before != nil:
 		s.health.trouble.Store(nil)
-		s.commit.fail(nil)
-		s.seen.fail(nil)
+		for _, c := range s.committers() {
+			c.fail(nil)
+		}
 		s.log.InfoContext(ctx, "store takes writes again")
 	case err != nil && before == nil:
 		err = fmt.Errorf("%w: %w", err, consent.ErrUnavailable)
 		s.health.trouble.Store(&err)
 		if s.srv != nil { // an external server may be back in time
-			s.commit.fail(err)
-			s.seen.fail(err)
+			for _, c := range s.committers() {
+				c.fail(err)
+			}
 		}
 		s.log.ErrorContext(ctx, "store takes no writes", slog.Any("err", err))
 	}

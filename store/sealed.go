@@ -69,8 +69,8 @@ func (s *Store) PutEvidence(ctx context.Context, p consent.Pseudonym, id consent
 		return fmt.Errorf("keeping evidence: %w", err)
 	}
 	subject := s.names.subject("evidence", string(p), id.String())
-	_, err = s.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: sealValue(aead, subject, data)})
-	if err != nil && !isSecond(err) {
+	_, err = s.evidence.write(ctx, subject, "", sealValue(aead, subject, data))
+	if err != nil && !errors.Is(err, errSecond) {
 		return fmt.Errorf("keeping evidence: %w", err)
 	}
 	return nil

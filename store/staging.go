@@ -23,8 +23,11 @@ const (
 	tmpfs = 0x01021994
 )
 
-// stageInMemory links the staging directory of the facts to memory and
-// reports whether it could. The server removes the link when it starts.
+// stagedStreams are those whose batches are staged in memory.
+var stagedStreams = []string{streamConsent, streamEvidence}
+
+// stageInMemory links the staging directories of facts and evidence to memory
+// and reports whether it could. The server removes the links when it starts.
 func (s *Store) stageInMemory() bool {
 	err := s.linkStaging()
 	if err != nil {
@@ -41,10 +44,6 @@ func (s *Store) linkStaging() error {
 	if f.Type != tmpfs {
 		return errors.New(shared + " is not in memory")
 	}
-	link := s.stagingLink()
-	if err := os.RemoveAll(link); err != nil {
-		return err
-	}
 	dir := s.stagingDir()
 	if err := os.RemoveAll(dir); err != nil { // of a run that was killed
 		return err
@@ -52,7 +51,19 @@ func (s *Store) linkStaging() error {
 	if err := os.Mkdir(dir, 0o700); err != nil { // fails where somebody else made it
 		return err
 	}
-	return os.Symlink(dir, link)
+	for _, stream := range stagedStreams {
+		link, to := s.stagingLink(stream), filepath.Join(dir, stream)
+		if err := os.RemoveAll(link); err != nil {
+			return err
+		}
+		if err := os.Mkdir(to, 0o700); err != nil {
+			return err
+		}
+		if err := os.Symlink(to, link); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unstage gives the memory back, and leaves no link to nowhere behind.
@@ -60,18 +71,18 @@ func (s *Store) unstage() {
 	if s.srv == nil || s.instance == "" {
 		return
 	}
-	err := os.RemoveAll(s.stagingLink())
-	if e := os.RemoveAll(s.stagingDir()); err == nil {
-		err = e
+	var err error
+	for _, stream := range stagedStreams {
+		err = errors.Join(err, os.RemoveAll(s.stagingLink(stream)))
 	}
-	if err != nil {
+	if err = errors.Join(err, os.RemoveAll(s.stagingDir())); err != nil {
 		s.log.LogAttrs(context.Background(), slog.LevelWarn, "memory of staged batches not given back", slog.Any("err", err))
 	}
 }
 
-// stagingLink is where the server stages batches of facts.
-func (s *Store) stagingLink() string {
-	return filepath.Join(s.cfg.Dir, dataDir, "jetstream", "$G", "streams", s.names.stream(streamConsent), "batches")
+// stagingLink is where the server stages batches of a stream.
+func (s *Store) stagingLink(stream string) string {
+	return filepath.Join(s.cfg.Dir, dataDir, "jetstream", "$G", "streams", s.names.stream(stream), "batches")
 }
 
 func (s *Store) stagingDir() string { return filepath.Join(shared, "ringback-"+s.instance) }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,6 +106,7 @@ type Store struct {
 	writer    uint32     // marks the facts that this process writes
 	commit    *committer // of facts
 	seen      *committer // of what counts once
+	evidence  *committer // of evidence
 	reader    *reader
 	index     *index
 	recent    *cache
@@ -190,23 +192,32 @@ func (s *Store) prepare(ctx context.Context) error {
 	if s.commit, err = newCommitter(s.wc, s.reader, s.cfg.Now, s.cfg.OnCommit); err != nil {
 		return err
 	}
+	for stream, c := range map[string]**committer{streamSeen: &s.seen, streamEvidence: &s.evidence} {
+		r, err := newReader(s.nc, s.names.stream(stream))
+		if err != nil {
+			return err
+		}
+		if *c, err = newCommitter(s.wc, r, s.cfg.Now, nil); err != nil {
+			return err
+		}
+	}
 	if s.srv != nil && s.stageInMemory() {
-		s.commit.from = batchFromStaged
+		s.commit.from, s.evidence.from = batchFromStaged, batchFromStaged
 	}
-	s.running.Go(func() { s.commit.run(background) })
-	seen, err := newReader(s.nc, s.names.stream(streamSeen))
-	if err != nil {
-		return err
+	for _, c := range s.committers() {
+		s.running.Go(func() { c.run(background) })
 	}
-	if s.seen, err = newCommitter(s.wc, seen, s.cfg.Now, nil); err != nil {
-		return err
-	}
-	s.running.Go(func() { s.seen.run(background) })
 	if err := s.openHealth(ctx); err != nil {
 		return err
 	}
 	s.running.Go(func() { s.watchHealth(background) })
 	return s.openDirectory(ctx)
+}
+
+// committers are those that were opened.
+func (s *Store) committers() []*committer {
+	all := []*committer{s.commit, s.seen, s.evidence}
+	return slices.DeleteFunc(all, func(c *committer) bool { return c == nil })
 }
 
 // Start begins to follow the facts, for Peek, History, Wait, Requests and
@@ -249,10 +260,8 @@ func (s *Store) Close(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	for _, c := range []*committer{s.commit, s.seen} {
-		if c != nil {
-			err = errors.Join(err, c.drain(ctx))
-		}
+	for _, c := range s.committers() {
+		err = errors.Join(err, c.drain(ctx))
 	}
 	s.closeDirectory()
 	if s.stop != nil {

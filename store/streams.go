@@ -74,7 +74,7 @@ func layout(maxBytes int64) ([]jetstream.StreamConfig, []jetstream.KeyValueConfi
 		{
 			Name: streamEvidence, Subjects: []string{"evidence.*.*"},
 			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
-			AllowDirect: true, Compression: jetstream.S2Compression, MaxAge: legalPeriod, Duplicates: time.Second,
+			AllowDirect: true, AllowAtomicPublish: true, MaxAge: legalPeriod, Duplicates: time.Second, // what is sealed does not compress
 		},
 		{
 			Name: streamJTI, Subjects: []string{"jti.*"}, Storage: jetstream.MemoryStorage,

@@ -405,6 +405,7 @@ func TestRouteFor(t *testing.T) {
 
 func FuzzDigest(f *testing.F) {
 	f.Add("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+	f.Add("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\nAAAAAAAAAAAA")
 	f.Fuzz(func(t *testing.T, s string) {
 		var d consent.Digest
 		if err := d.UnmarshalText([]byte(s)); err == nil && d.String() != s {

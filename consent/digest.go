@@ -23,7 +23,8 @@ func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 // UnmarshalText is the inverse of MarshalText.
 func (d *Digest) UnmarshalText(b []byte) error {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(string(b))
-	if err != nil || len(raw) != len(d) {
+	// The decoder skips line breaks; one digest has one spelling.
+	if err != nil || len(raw) != len(d) || len(b) != base64.RawURLEncoding.EncodedLen(len(d)) {
 		return errors.New("not a SHA-256 digest")
 	}
 	copy(d[:], raw)

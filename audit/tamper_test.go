@@ -165,6 +165,14 @@ func (s tampered) Evidence(ctx context.Context, after uint64, max int) ([]consen
 	return list, err
 }
 
+// headless drops the first records up to one that is no checkpoint. From a
+// checkpoint on, a chain whose older records have aged out stands by itself.
+func headless(l []consent.StoredRecord) []consent.StoredRecord {
+	for l = l[1:]; bytes.Contains(l[0].Data, []byte(`"type":"checkpoint"`)); l = l[1:] {
+	}
+	return l
+}
+
 // TestTamperedStore: the signature of an export launders nothing.
 func TestTamperedStore(t *testing.T) {
 	t.Parallel()
@@ -196,7 +204,7 @@ func TestTamperedStore(t *testing.T) {
 		says     string
 	}{
 		{"nothing", nil, nil, ""},
-		{"first record gone", func(l records) records { return l[1:] }, nil, ""},
+		{"first records gone", headless, nil, ""},
 		{"a record gone", func(l records) records { return append(l[:2:2], l[3:]...) }, nil, "missing or out of order"},
 		{"two records swapped", func(l records) records { l[1], l[2] = l[2], l[1]; return l }, nil, "missing or out of order"},
 		{"a record twice", func(l records) records { return append(l[:2:2], l[1:]...) }, nil, "missing or out of order"},

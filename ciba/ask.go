@@ -182,8 +182,6 @@ func refusedBy(r *consent.Refusal, now time.Time) *Error {
 	switch r.Reason {
 	case consent.ReasonDuplicate:
 		e = refuse(InvalidRequest, "%s", r.Error())
-	case consent.ReasonFull:
-		e = refuse(Unavailable, "%s", r.Error())
 	default:
 		e = refuseDenied("%s", r.Error())
 	}

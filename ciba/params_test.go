@@ -211,7 +211,6 @@ func TestRefusedBy(t *testing.T) {
 		{consent.ReasonDuplicate, InvalidRequest, 0, time.Minute},
 		{consent.ReasonBudget, AccessDenied, 403, time.Minute},
 		{consent.ReasonFrozen, AccessDenied, 403, 0}, // not told until when
-		{consent.ReasonFull, Unavailable, 0, time.Minute},
 	} {
 		got := refusedBy(&consent.Refusal{Reason: tt.reason, Until: now.Add(time.Minute)}, now)
 		if got.Code != tt.code || got.Status != tt.status || got.RetryAfter != tt.retry {

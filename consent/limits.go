@@ -12,7 +12,6 @@ const (
 	ReasonFrozen    Reason = "frozen"    // the person, or three denials, stopped this client
 	ReasonBudget    Reason = "budget"    // this client asked this person too often
 	ReasonDuplicate Reason = "duplicate" // the same is being asked already
-	ReasonFull      Reason = "full"      // the deployment has all the open requests it may have
 )
 
 // Refusal is the error of [Policy.Admit].

@@ -79,5 +79,4 @@ type Limits struct {
 	Notifications int           // per request; 3
 	Denials       int           // in 24 h that freeze the pair; 3
 	Freeze        time.Duration // 24 h
-	Open          int           // open requests in the whole deployment; 0: no limit
 }

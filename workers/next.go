@@ -21,12 +21,11 @@ const (
 
 // Step is the outcome of [Next].
 type Step struct {
-	Do      Action
-	N       int               // number of the attempt or notice to claim
-	Route   consent.RouteStep // Deliver: which channel
-	Device  consent.Device    // Deliver: which device
-	Until   time.Time         // Wait
-	Exclude bool              // Wait: nothing can be delivered to this person
+	Do     Action
+	N      int               // number of the attempt or notice to claim
+	Route  consent.RouteStep // Deliver: which channel
+	Device consent.Device    // Deliver: which device
+	Until  time.Time         // Wait
 }
 
 // Person is what Next needs to know of the approver.
@@ -130,7 +129,6 @@ func nextDelivery(s *consent.State, p Person, route *consent.Route, lim *consent
 		}
 	}
 	if len(choices) == 0 {
-		end.Exclude = true
 		return end
 	}
 	if p.Silent {

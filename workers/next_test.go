@@ -99,8 +99,8 @@ func TestNext(t *testing.T) {
 	}{
 		// Delivery.
 		{"first attempt at once", asked(), two, Person{Devices: both}, 0, deliver(1, "push")},
-		{"no route: wait for the end", asked(), nil, Person{Devices: both}, 0, Step{Do: Wait, Until: at(302), Exclude: true}},
-		{"no device: wait for the end", asked(), two, Person{}, 0, Step{Do: Wait, Until: at(302), Exclude: true}},
+		{"no route: wait for the end", asked(), nil, Person{Devices: both}, 0, wait(302)},
+		{"no device: wait for the end", asked(), two, Person{}, 0, wait(302)},
 		{"a channel without a device is passed over", asked(), two, Person{Devices: both[1:]}, 0, deliver(1, "sms")},
 		{"a stopped device is passed over", asked(), two, Person{Devices: []consent.Device{{ID: "p", Channel: "push", Stopped: true}, dev("sms")}}, 0, deliver(1, "sms")},
 		{"silent: wait in the inbox", asked(), two, Person{Devices: both, Silent: true}, 0, wait(302)},
@@ -108,7 +108,7 @@ func TestNext(t *testing.T) {
 		{"nobody answered: escalate", asked(tried(0, "push"), outcomeOf(1, consent.Accepted, 0)), two, Person{Devices: both}, 30, deliver(2, "sms")},
 		{"unreachable: escalate at once", asked(tried(0, "push"), outcomeOf(1, consent.Unreachable, 0)), two, Person{Devices: both}, 1, deliver(2, "sms")},
 		{"unreachable is for ever", asked(tried(0, "push"), outcomeOf(1, consent.Unreachable, 0), tried(1, "sms"), outcomeOf(2, consent.Refused, 0)), two, Person{Devices: both}, 3, deliver(3, "sms")},
-		{"nobody reachable: wait for the end", asked(tried(0, "sms"), outcomeOf(1, consent.Unreachable, 0)), one, Person{Devices: both}, 1, Step{Do: Wait, Until: at(302), Exclude: true}},
+		{"nobody reachable: wait for the end", asked(tried(0, "sms"), outcomeOf(1, consent.Unreachable, 0)), one, Person{Devices: both}, 1, wait(302)},
 		{"in flight: leave it alone", asked(tried(0, "push")), two, Person{Devices: both}, 29, wait(30)},
 		{"claimed but never concluded: escalate, never resend blindly", asked(tried(0, "push")), two, Person{Devices: both}, 30, deliver(2, "sms")},
 		{"claimed but never concluded, only one channel: again after the escalation time", asked(tried(0, "sms")), one, Person{Devices: both}, 30, deliver(2, "sms")},

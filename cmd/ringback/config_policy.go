@@ -72,7 +72,7 @@ func (c *Config) readLimits(r *reader, policy *section) {
 		policy.wrong("limits", "expected `off` or a mapping such as {pair_prompts: 5}")
 		return
 	}
-	s := r.section("policy.limits", n, "pair_prompts", "person_prompts", "window", "notifications", "denials", "freeze", "open")
+	s := r.section("policy.limits", n, "pair_prompts", "person_prompts", "window", "notifications", "denials", "freeze")
 	l := consent.DefaultLimits()
 	l.PairPrompts = s.count("pair_prompts", l.PairPrompts, 1, 1000)
 	l.PersonPrompts = s.count("person_prompts", l.PersonPrompts, 1, 1000)
@@ -80,7 +80,6 @@ func (c *Config) readLimits(r *reader, policy *section) {
 	l.Notifications = s.count("notifications", l.Notifications, 1, 20)
 	l.Denials = s.count("denials", l.Denials, 1, 100)
 	l.Freeze = s.span("freeze", l.Freeze, time.Minute, 24*time.Hour)
-	l.Open = s.count("open", 0, 0, 1<<30)
 	c.Policy.Limits = l
 }
 

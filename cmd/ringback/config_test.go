@@ -136,7 +136,7 @@ func TestExampleIsWhole(t *testing.T) {
 		"issuer", "listen", "manage", "tls", "people_listener", "public_url", "trusted_proxies", "root_key", "data", "nats", "creds",
 		"prefix", "monitor", "assume_synced", "admin_token", "auth_token_previous", "messaging_service_sid", "base_url", "parameters",
 		"allow", "timeout", "routes", "when", "escalate_after", "pair_prompts", "person_prompts", "window", "notifications",
-		"denials", "freeze", "open", "dedupe", "lifetime", "match_code", "scopes", "words", "min_acr", "introspect_by", "schema",
+		"denials", "freeze", "dedupe", "lifetime", "match_code", "scopes", "words", "min_acr", "introspect_by", "schema",
 		"show", "free", "silent", "narrow", "client_secret", "verified_host", "token_endpoint_auth_method", "may_enumerate",
 		"backchannel_client_notification_endpoint", "grant_types", "default_resource", "zoneinfo", "locale", "email", "allow_remote",
 	} {

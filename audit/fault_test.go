@@ -279,10 +279,10 @@ func TestErasedFromEverywhere(t *testing.T) {
 	houses := []*house{first, over(t, first.Beside())}
 	first.run()
 	var writers sync.WaitGroup
-	for _, h := range houses {
-		for range 10 {
-			writers.Go(func() {
-				if err := h.auditor.Erased(context.Background(), h.Pseudonym("x")); err != nil {
+	for i, h := range houses {
+		for j := range 10 {
+			writers.Go(func() { // two notes of one person in one millisecond would be one record
+				if err := h.auditor.Erased(context.Background(), h.Pseudonym(fmt.Sprint(i, j))); err != nil {
 					t.Error(err)
 				}
 			})

@@ -15,6 +15,7 @@ import (
 
 	"ringback/ciba"
 	"ringback/consent"
+	"ringback/details"
 )
 
 const payment = `[{"type":"payment_initiation","instructedAmount":{"currency":"EUR","amount":"50.00"},"creditorName":"ACME GmbH","creditorAccount":{"iban":"DE89370400440532013000"}}]`
@@ -338,7 +339,7 @@ func TestStoredDetails(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	h.ask("agent", "authorization_details", " "+strings.ReplaceAll(payment, ",", " , "))
-	want, err := consent.Canonical(json.RawMessage(payment))
+	want, err := details.Canonical(json.RawMessage(payment))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/gowebpki/jcs"
+	"ringback/details"
 )
 
 // Digest is a SHA-256 value; its text form is base64url without padding.
@@ -29,23 +28,6 @@ func (d *Digest) UnmarshalText(b []byte) error {
 	}
 	copy(d[:], raw)
 	return nil
-}
-
-// Canonical returns v as JSON in the form of RFC 8785, the only form that is
-// ever hashed.
-func Canonical(v any) ([]byte, error) {
-	raw, ok := v.(json.RawMessage)
-	if !ok {
-		var err error
-		if raw, err = json.Marshal(v); err != nil {
-			return nil, fmt.Errorf("encoding for a digest: %w", err)
-		}
-	}
-	out, err := jcs.Transform(raw)
-	if err != nil {
-		return nil, fmt.Errorf("canonicalising for a digest: %w", err)
-	}
-	return out, nil
 }
 
 // asked is the asked object C of which digests are taken. Its members are the
@@ -70,19 +52,20 @@ type asked struct {
 }
 
 // AskedObject returns C in canonical form: everything that the approver is
-// asked to agree to. With details not nil it stands for what was granted.
-func (r *Request) AskedObject(details json.RawMessage) ([]byte, error) {
-	if details == nil {
-		details = r.Details
+// asked to agree to. With granted not nil it stands for what was granted.
+func (r *Request) AskedObject(granted json.RawMessage) ([]byte, error) {
+	list := granted
+	if list == nil {
+		list = r.Details
 	}
-	if details == nil {
-		details = json.RawMessage("[]")
+	if list == nil {
+		list = json.RawMessage("[]")
 	}
-	return Canonical(asked{
+	return details.Canonical(asked{
 		V: r.V, Issuer: r.Issuer, Request: r.ID,
 		Client: r.Client.ID, ClientName: r.Client.Name, Host: r.Client.Host,
 		Actors: append([]Party{}, r.Actors...), Approver: r.Pseudonym,
-		Resource: r.Resource, Scope: append([]string{}, r.Scope...), Details: details,
+		Resource: r.Resource, Scope: append([]string{}, r.Scope...), Details: list,
 		BindingMessage: r.BindingMessage, ACR: r.ACR,
 		ExpiresAt:     r.ExpiresAt.UTC().Format(time.RFC3339Nano),
 		GrantLifetime: r.GrantLifetime, Salt: r.Salt,
@@ -116,7 +99,7 @@ type Presentation struct {
 // Object returns P in canonical form; in it the hash of the rendered bytes
 // stands for them.
 func (p *Presentation) Object() ([]byte, error) {
-	return Canonical(struct {
+	return details.Canonical(struct {
 		AskedDigest    Digest `json:"asked_digest"`
 		Channel        string `json:"channel"`
 		Template       string `json:"template"`
@@ -137,7 +120,7 @@ func (d *Decision) Object() ([]byte, error) {
 		}
 		shown = sha256.Sum256(p)
 	}
-	return Canonical(struct {
+	return details.Canonical(struct {
 		V          int    `json:"v"`
 		Verb       Verb   `json:"verb"`
 		NotMe      bool   `json:"not_me"`

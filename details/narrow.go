@@ -55,7 +55,7 @@ func (r *Registry) narrow(asked, granted Detail) *FieldError {
 		}
 		restored = replace(restored, path, from)
 	}
-	raw, err := encode(restored)
+	raw, err := Canonical(restored)
 	if err != nil || !bytes.Equal(raw, asked.raw) {
 		return &FieldError{Reason: "must be as asked where it cannot be made smaller"}
 	}
@@ -77,12 +77,12 @@ func subset(from, to any) bool {
 	some, ok2 := to.([]any)
 	left := map[string]int{}
 	for _, v := range all {
-		raw, err := encode(v)
+		raw, err := Canonical(v)
 		ok1 = ok1 && err == nil
 		left[string(raw)]++
 	}
 	for _, v := range some {
-		raw, err := encode(v)
+		raw, err := Canonical(v)
 		if left[string(raw)]--; err != nil || left[string(raw)] < 0 {
 			return false
 		}

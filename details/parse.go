@@ -11,7 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/gowebpki/jcs"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
@@ -93,9 +93,9 @@ func read(raw []byte) (List, error) {
 	if err := CheckJSON(raw); err != nil {
 		return nil, whole("must be a JSON array of objects: %v", err)
 	}
-	canonical, err := jcs.Transform(raw)
+	canonical, err := Canonical(json.RawMessage(raw))
 	if err != nil {
-		return nil, whole("must be a JSON array of objects with numbers that fit a double; write others as strings")
+		return nil, whole("must be a JSON array of objects")
 	}
 	before, err := decodeTree(raw)
 	if err != nil {
@@ -125,7 +125,7 @@ func read(raw []byte) (List, error) {
 		if !ok || typ == "" {
 			return nil, &FieldError{Index: i, Path: "type", Reason: "is missing; it must be a string"}
 		}
-		raw, err := encode(value)
+		raw, err := Canonical(value)
 		if err != nil {
 			return nil, whole("must be a JSON array of objects")
 		}
@@ -134,13 +134,17 @@ func read(raw []byte) (List, error) {
 	return l, nil
 }
 
-// encode returns v in canonical form.
-func encode(v any) ([]byte, error) {
+// Canonical returns v as JSON in the form of RFC 8785, the only form that is
+// ever hashed.
+func Canonical(v any) ([]byte, error) {
 	raw, err := json.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("encoding: %w", err)
+		return nil, fmt.Errorf("encoding for a digest: %w", err)
 	}
-	return jcs.Transform(raw)
+	if err := (*jsontext.Value)(&raw).Canonicalize(); err != nil {
+		return nil, fmt.Errorf("canonicalising for a digest: %w", err)
+	}
+	return raw, nil
 }
 
 // changedNumber finds a number that is another one after canonicalisation:

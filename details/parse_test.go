@@ -63,7 +63,7 @@ func TestParse(t *testing.T) {
 		{"bidi in a leaf's name", strings.Replace(call, "urgent", "ur\u202egent", 1), "authorization_details[0].arguments: must have members with names of 1 to 64 visible characters"},
 		{"large number", strings.Replace(call, `"n":3`, `"n":9007199254740993`, 1), "authorization_details: the number 9007199254740993 does not fit a double; write it as a string"},
 		{"huge exponent", strings.Replace(call, `"n":3`, `"n":1e-999999999`, 1), "authorization_details: the number 1e-999999999 does not fit a double; write it as a string"},
-		{"infinite", strings.Replace(call, `"n":3`, `"n":1e999`, 1), "authorization_details: must be a JSON array of objects with numbers that fit a double; write others as strings"},
+		{"infinite", strings.Replace(call, `"n":3`, `"n":1e999`, 1), "authorization_details: the number 1e999 does not fit a double; write it as a string"},
 		{"too many", "[" + strings.Repeat(payment[1:len(payment)-1]+",", 10) + payment[1:], "authorization_details: must not have more than 10 elements"},
 	} {
 		l, err := r.Parse([]byte(tt.raw))
@@ -95,6 +95,25 @@ func checkDescription(t *testing.T, err error) {
 		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
 			t.Errorf("%q cannot stand in an error_description", err)
 			return
+		}
+	}
+}
+
+// TestCanonicalVectors holds the form against the examples of RFC 8785 §3.2.
+func TestCanonicalVectors(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`{"numbers": [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001], "string": "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/", "literals": [null, true, false]}`:                             `{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"string":"€$\u000f\nA'B\"\\\\\"/"}`,
+		`{"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh","1":"One","\ud83d\ude00":"Emoji: Grinning Face","\u0080":"Control","\u00f6":"Latin Small Letter O With Diaeresis"}`: "{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\u0080\":\"Control\",\"ö\":\"Latin Small Letter O With Diaeresis\",\"€\":\"Euro Sign\",\"😀\":\"Emoji: Grinning Face\",\"\ufb33\":\"Hebrew Letter Dalet With Dagesh\"}",
+		"{\"<&>\":\"\u2028\"}": "{\"<&>\":\"\u2028\"}",
+	} {
+		if got, err := Canonical(json.RawMessage(in)); err != nil || string(got) != want {
+			t.Errorf("Canonical(%s) = %s, %v, want %s", in, got, err, want)
+		}
+	}
+	for _, bad := range []string{`{"a":1,"a":2}`, "\"\xff\"", `"\ud800"`, `{`} {
+		if got, err := Canonical(json.RawMessage(bad)); err == nil {
+			t.Errorf("Canonical(%q) = %s, want an error", bad, got)
 		}
 	}
 }

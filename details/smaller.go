@@ -73,7 +73,7 @@ func (r *Registry) Reduce(l List, lower map[int]string, without map[int][]int) (
 	set := func(s Smaller, v any) error {
 		d := &out[s.index]
 		d.Value, _ = replace(d.Value, s.path, v).(map[string]any)
-		raw, err := encode(d.Value)
+		raw, err := Canonical(d.Value)
 		if err != nil {
 			return fmt.Errorf("encoding a smaller value: %w", err)
 		}

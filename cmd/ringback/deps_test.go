@@ -49,7 +49,7 @@ var vendors = []vendor{
 	{"github.com/nats-io/", []string{"store"}, "", "facts, streams and their errors are known to the store alone"},
 	{"github.com/go-jose/", []string{"keys"}, "", "whatever is signed or verified goes through keys"},
 	{"github.com/santhosh-tekuri/jsonschema/", []string{"details"}, "", "only the registry of types knows schemas"},
-	{"github.com/gowebpki/jcs", []string{"consent", "details"}, "", "what is hashed is made canonical in two places and nowhere else"},
+	{"github.com/go-json-experiment/json", []string{"details"}, "", "what is hashed is made canonical in one place"},
 	{"github.com/twilio/twilio-go/", []string{"channels"}, "twilio.go", "a provider's SDK stays in its channel's file"},
 	{"github.com/labstack/echo/", []string{"ciba", "approve", "admin", "demo", "cmd/ringback"}, "", "HTTP stays in the doors"},
 	{"go.yaml.in/yaml/", []string{"cmd/ringback", "details"}, "", "only the program reads its configuration, and details its shipped types"},

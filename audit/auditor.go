@@ -41,9 +41,8 @@ type Config struct {
 // store: the store takes one successor of each record, and whoever loses a
 // race stands by until the winner falls behind.
 type Auditor struct {
-	cfg    Config
-	wake   chan struct{}
-	packer packer
+	cfg  Config
+	wake chan struct{}
 
 	unsealed atomic.Int64 // when the oldest fact not known to be sealed was stored, Unix ns; 0: none
 	active   atomic.Bool  // Run does the sealing, as far as this process knows

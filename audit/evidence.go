@@ -1,16 +1,14 @@
 package audit
 
 import (
-	"bytes"
-	"compress/flate"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"sync"
 	"time"
+
+	"github.com/klauspost/compress/s2"
 
 	"ringback/consent"
 )
@@ -20,7 +18,7 @@ const (
 	maxEvidence = 56 << 10
 	// maxUnpacked is the longest evidence in the clear, in bytes.
 	maxUnpacked = 2 << 20
-	// packed is the first byte of stored evidence: deflated JSON.
+	// packed is the first byte of stored evidence: JSON as one S2 block.
 	packed = 1
 )
 
@@ -144,10 +142,7 @@ func (a *Auditor) attest(b *evidenceBody) ([]byte, error) {
 	plain = append(append(plain, `{"body":`...), body...)
 	plain = append(append(plain, `,"jws":"`...), jws...)
 	plain = append(plain, `"}`...)
-	data, err := a.packer.pack(plain)
-	if err != nil {
-		return nil, err
-	}
+	data := pack(plain)
 	if len(data) > maxEvidence {
 		return nil, fmt.Errorf("%w: it has %d bytes, at most %d are kept", errNoEvidence, len(data), maxEvidence)
 	}
@@ -186,33 +181,10 @@ func (a *Auditor) keepEvidence(ctx context.Context, last *consent.StoredFact, fa
 	return err
 }
 
-// packer packs evidence. Facts, objects and rendered pages repeat each other,
-// and are kept for years. The zero value is ready for use, also concurrently.
-type packer struct {
-	writers sync.Pool // of *flate.Writer, which are dear to make
-}
-
-// pack returns the stored form of evidence.
-func (p *packer) pack(plain []byte) ([]byte, error) {
-	b := bytes.NewBuffer(make([]byte, 0, 1024+len(plain)/2))
-	b.WriteByte(packed)
-	w, ok := p.writers.Get().(*flate.Writer)
-	if ok {
-		w.Reset(b)
-	} else {
-		var err error
-		if w, err = flate.NewWriter(b, flate.BestSpeed); err != nil {
-			return nil, fmt.Errorf("packing evidence: %w", err)
-		}
-	}
-	if _, err := w.Write(plain); err != nil {
-		return nil, fmt.Errorf("packing evidence: %w", err)
-	}
-	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("packing evidence: %w", err)
-	}
-	p.writers.Put(w)
-	return b.Bytes(), nil
+// pack returns the stored form of evidence. Facts, objects and rendered pages
+// repeat each other, and are kept for years.
+func pack(plain []byte) []byte {
+	return append([]byte{packed}, s2.Encode(nil, plain)...)
 }
 
 // unpack is the inverse of pack.
@@ -220,12 +192,16 @@ func unpack(data []byte) ([]byte, error) {
 	if len(data) == 0 || data[0] != packed {
 		return nil, errors.New("unpacking evidence: unknown form")
 	}
-	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data[1:])), maxUnpacked+1))
+	n, err := s2.DecodedLen(data[1:])
 	if err != nil {
 		return nil, fmt.Errorf("unpacking evidence: %w", err)
 	}
-	if len(plain) > maxUnpacked {
+	if n > maxUnpacked {
 		return nil, fmt.Errorf("unpacking evidence: longer than %d bytes", maxUnpacked)
+	}
+	plain, err := s2.Decode(nil, data[1:])
+	if err != nil {
+		return nil, fmt.Errorf("unpacking evidence: %w", err)
 	}
 	return plain, nil
 }

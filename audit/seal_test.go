@@ -129,8 +129,7 @@ func FuzzReadRecord(f *testing.F) {
 func FuzzReadEvidence(f *testing.F) {
 	body, _ := encode(evidenceBody{V: 1, Facts: []evidenceFact{{Seq: 1, Fact: "asked", Data: json.RawMessage("{}")}}, Asked: json.RawMessage("{}"), Decision: json.RawMessage("{}")})
 	plain, _ := encode(evidence{Body: body, JWS: "x"})
-	data, _ := new(packer).pack(plain)
-	f.Add(data)
+	f.Add(pack(plain))
 	f.Add([]byte{packed})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		line, upTo := readEvidence(&consent.StoredEvidence{Seq: 1, Data: data})

@@ -50,6 +50,7 @@ var vendors = []vendor{
 	{"github.com/go-jose/", []string{"keys"}, "", "whatever is signed or verified goes through keys"},
 	{"github.com/santhosh-tekuri/jsonschema/", []string{"details"}, "", "only the registry of types knows schemas"},
 	{"github.com/go-json-experiment/json", []string{"details"}, "", "what is hashed is made canonical in one place"},
+	{"github.com/klauspost/compress/", []string{"audit"}, "", "only evidence is packed, and its form is for years"},
 	{"github.com/twilio/twilio-go/", []string{"channels"}, "twilio.go", "a provider's SDK stays in its channel's file"},
 	{"github.com/labstack/echo/", []string{"ciba", "approve", "admin", "demo", "cmd/ringback"}, "", "HTTP stays in the doors"},
 	{"go.yaml.in/yaml/", []string{"cmd/ringback", "details"}, "", "only the program reads its configuration, and details its shipped types"},

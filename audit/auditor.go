@@ -15,7 +15,7 @@ import (
 
 const (
 	// linger is how long the auditor lets facts gather after the first one.
-	linger = 500 * time.Millisecond
+	linger = 100 * time.Millisecond
 	// checkpointEvery is the time between checkpoints while there is
 	// something new.
 	checkpointEvery = time.Minute

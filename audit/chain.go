@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -16,9 +17,9 @@ import (
 const (
 	// batchSize is the number of facts that one record seals.
 	batchSize = 256
-	// evidenceWriters is the number of concurrent evidence writes: as many as
-	// a batch of facts can finish, so that they reach the disk together.
-	evidenceWriters = 256
+	// evidenceSlice is how much evidence is made in one go, about a millisecond's
+	// work: people and agents wait for what is next, nobody waits for evidence.
+	evidenceSlice = 4
 	// appendTries bounds the retries of a record that must be written whoever
 	// else writes.
 	appendTries = 64
@@ -115,15 +116,15 @@ func (a *Auditor) seal(ctx context.Context, until time.Time) error {
 		}
 		oldest = facts[0].At.UnixNano()
 		a.unsealed.Store(oldest)
-		if err := a.prove(ctx, facts); err != nil {
-			return err
-		}
 		r := &record{Type: lineFacts, Sealed: facts[len(facts)-1].Seq, Facts: make([]sealedFact, len(facts))}
 		for i := range facts {
 			r.Facts[i] = seal(&facts[i])
 			if r.Facts[i].Unreadable == goneDamaged {
 				a.cfg.Log.ErrorContext(ctx, "a stored fact is damaged", slog.String("req", facts[i].ID.String()), slog.String("step", r.Facts[i].Fact))
 			}
+		}
+		if err := a.prove(ctx, facts, r.Facts); err != nil {
+			return err
 		}
 		err = a.grow(ctx, r)
 		if errors.Is(err, errOvertaken) {
@@ -150,40 +151,47 @@ func (a *Auditor) seal(ctx context.Context, until time.Time) error {
 // prove keeps evidence of every request that a batch finishes, before the
 // batch is sealed: a crash in between writes the same evidence again, which
 // changes nothing.
-func (a *Auditor) prove(ctx context.Context, facts []consent.StoredFact) error {
+func (a *Auditor) prove(ctx context.Context, facts []consent.StoredFact, sealed []sealedFact) error {
 	a.recent.resume(a.head.sealed)
-	var writers sync.WaitGroup
-	var mu sync.Mutex
-	var failed error
-	slots := make(chan struct{}, evidenceWriters)
+	var ready []proof
 	for i := range facts {
 		f := &facts[i]
-		known := a.recent.add(f)
-		if f.Unreadable {
+		known := a.recent.add(f, sealed[i].Finishes)
+		if !sealed[i].Finishes {
 			continue
 		}
-		if !finishes(f) {
-			continue
+		data, err := a.evidenceOf(ctx, f, known)
+		switch {
+		case err == nil:
+			ready = append(ready, proof{f.Pseudonym, f.ID, data})
+		case errors.Is(err, errNoEvidence):
+			// Sealing goes on; Verify will miss the evidence and say so.
+			a.cfg.Log.ErrorContext(ctx, "evidence not kept", slog.String("req", f.ID.String()), slog.Any("err", err))
+		case !errors.Is(err, errGone):
+			return fmt.Errorf("making evidence: %w", err)
 		}
-		slots <- struct{}{}
+		if len(ready)%evidenceSlice == 0 {
+			runtime.Gosched()
+		}
+	}
+	return a.keep(ctx, ready)
+}
+
+// keep stores evidence, all of it at once so that it reaches the disk together.
+func (a *Auditor) keep(ctx context.Context, ready []proof) error {
+	var writers sync.WaitGroup
+	failed := make([]error, len(ready))
+	for i, p := range ready {
 		writers.Go(func() {
-			defer func() { <-slots }()
-			err := a.keepEvidence(ctx, f, known)
-			switch {
-			case err == nil, errors.Is(err, errGone):
-			case errors.Is(err, errNoEvidence):
-				// Sealing goes on; Verify will miss the evidence and say so.
-				a.cfg.Log.ErrorContext(ctx, "evidence not kept", slog.String("req", f.ID.String()), slog.Any("err", err))
-			default:
-				mu.Lock()
-				failed = err
-				mu.Unlock()
+			err := a.cfg.Source.PutEvidence(ctx, p.person, p.request, p.data)
+			if !errors.Is(err, consent.ErrNotFound) { // the person was erased
+				failed[i] = err
 			}
 		})
 	}
 	writers.Wait()
-	if failed != nil {
-		return fmt.Errorf("keeping evidence: %w", failed)
+	if err := errors.Join(failed...); err != nil {
+		return fmt.Errorf("keeping evidence: %w", err)
 	}
 	return nil
 }

@@ -149,13 +149,20 @@ func (a *Auditor) attest(b *evidenceBody) ([]byte, error) {
 	return data, nil
 }
 
-// keepEvidence keeps evidence of the request that last finishes, which is the
-// newest of facts, or of all stored facts when facts is nil.
-func (a *Auditor) keepEvidence(ctx context.Context, last *consent.StoredFact, facts []consent.StoredFact) error {
+// proof is evidence that is ready to be stored.
+type proof struct {
+	person  consent.Pseudonym
+	request consent.ID
+	data    []byte
+}
+
+// evidenceOf makes the evidence of the request that last finishes, which is
+// the newest of facts, or of all stored facts when facts is nil.
+func (a *Auditor) evidenceOf(ctx context.Context, last *consent.StoredFact, facts []consent.StoredFact) ([]byte, error) {
 	if facts == nil {
 		all, err := a.cfg.Source.FactsOf(ctx, last.ID)
 		if err != nil {
-			return fmt.Errorf("reading the facts of a request: %w", err)
+			return nil, fmt.Errorf("reading the facts of a request: %w", err)
 		}
 		for _, f := range all {
 			if f.Seq <= last.Seq { // what came later is not needed, and differs from one reading to the next
@@ -163,22 +170,14 @@ func (a *Auditor) keepEvidence(ctx context.Context, last *consent.StoredFact, fa
 			}
 		}
 		if len(facts) == 0 || facts[len(facts)-1].Seq != last.Seq {
-			return fmt.Errorf("reading the facts of a request: sequence %d is not among them", last.Seq)
+			return nil, fmt.Errorf("reading the facts of a request: sequence %d is not among them", last.Seq)
 		}
 	}
 	body, err := newBody(facts)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	data, err := a.attest(body)
-	if err != nil {
-		return err
-	}
-	err = a.cfg.Source.PutEvidence(ctx, last.Pseudonym, last.ID, data)
-	if errors.Is(err, consent.ErrNotFound) {
-		return errGone
-	}
-	return err
+	return a.attest(body)
 }
 
 // pack returns the stored form of evidence. Facts, objects and rendered pages

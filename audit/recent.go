@@ -32,9 +32,9 @@ func (r *recent) resume(sealed uint64) {
 }
 
 // add notes the next fact, or one read again. When it finishes its request
-// the facts of it are returned and forgotten; nil means that they are not all
-// known.
-func (r *recent) add(f *consent.StoredFact) []consent.StoredFact {
+// (last) the facts of it are returned and forgotten; nil means that they are
+// not all known.
+func (r *recent) add(f *consent.StoredFact, last bool) []consent.StoredFact {
 	r.upTo = max(r.upTo, f.Seq)
 	if f.Unreadable {
 		r.drop(f.ID)
@@ -45,7 +45,7 @@ func (r *recent) add(f *consent.StoredFact) []consent.StoredFact {
 		return nil
 	}
 	facts = append(facts, *f)
-	if finishes(f) {
+	if last {
 		r.drop(f.ID)
 		return facts
 	}

@@ -64,38 +64,39 @@ func TestRecent(t *testing.T) {
 	big := make([]byte, recentBytes/10)
 	const no, yes = `{"verb":"denied"}`, `{"verb":"approved"}`
 	r := newRecent()
+	add := func(f *consent.StoredFact) []consent.StoredFact { return r.add(f, finishes(f)) }
 	r.resume(0)
-	r.add(fact(1, 1, consent.FactAsked, "{}"))
-	r.add(fact(2, 2, consent.FactTried, "{}"))
-	r.add(fact(3, 1, consent.FactTried, "{}"))
-	r.add(fact(3, 1, consent.FactTried, "{}")) // read again
+	add(fact(1, 1, consent.FactAsked, "{}"))
+	add(fact(2, 2, consent.FactTried, "{}"))
+	add(fact(3, 1, consent.FactTried, "{}"))
+	add(fact(3, 1, consent.FactTried, "{}")) // read again
 	r.resume(1)
-	r.add(fact(3, 1, consent.FactTried, "{}"))
-	r.add(fact(4, 1, consent.FactDecided, yes))
-	if got := r.add(fact(5, 1, consent.FactSettled, "{}")); len(got) != 4 || got[0].Seq != 1 || got[3].Seq != 5 {
+	add(fact(3, 1, consent.FactTried, "{}"))
+	add(fact(4, 1, consent.FactDecided, yes))
+	if got := add(fact(5, 1, consent.FactSettled, "{}")); len(got) != 4 || got[0].Seq != 1 || got[3].Seq != 5 {
 		t.Errorf("a request of four facts yields %v", got)
 	}
-	if got := r.add(fact(6, 1, consent.FactRevoked, "{}")); got != nil {
+	if got := add(fact(6, 1, consent.FactRevoked, "{}")); got != nil {
 		t.Errorf("a finished request yields %v", got)
 	}
-	if got := r.add(fact(7, 2, consent.FactDecided, no)); got != nil {
+	if got := add(fact(7, 2, consent.FactDecided, no)); got != nil {
 		t.Errorf("a request whose asked went by yields %v", got)
 	}
-	r.add(fact(8, 3, consent.FactAsked, "{}"))
+	add(fact(8, 3, consent.FactAsked, "{}"))
 	r.resume(9) // somebody else sealed number 9
-	if got := r.add(fact(10, 3, consent.FactDecided, no)); got != nil {
+	if got := add(fact(10, 3, consent.FactDecided, no)); got != nil {
 		t.Errorf("a request with a fact unseen yields %v", got)
 	}
-	r.add(fact(11, 4, consent.FactAsked, "{}"))
-	r.add(&consent.StoredFact{Seq: 12, ID: consent.ID{4}, Kind: consent.FactTried, Unreadable: true})
-	if got := r.add(fact(13, 4, consent.FactDecided, no)); got != nil {
+	add(fact(11, 4, consent.FactAsked, "{}"))
+	add(&consent.StoredFact{Seq: 12, ID: consent.ID{4}, Kind: consent.FactTried, Unreadable: true})
+	if got := add(fact(13, 4, consent.FactDecided, no)); got != nil {
 		t.Errorf("a request with an unreadable fact yields %v", got)
 	}
 
 	for n := range 1000 {
-		r.add(&consent.StoredFact{Seq: uint64(100 + n), ID: consent.ID{byte(n%250 + 5)}, Kind: consent.FactAsked, Data: big})
+		add(&consent.StoredFact{Seq: uint64(100 + n), ID: consent.ID{byte(n%250 + 5)}, Kind: consent.FactAsked, Data: big})
 		if n%3 == 0 {
-			r.add(fact(uint64(100+n), byte(n%250+5), consent.FactSettled, "{}"))
+			add(fact(uint64(100+n), byte(n%250+5), consent.FactSettled, "{}"))
 		}
 		if r.size > recentBytes || len(r.order) > 1000 {
 			t.Fatalf("%d bytes of %d requests kept", r.size, len(r.order))

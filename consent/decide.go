@@ -86,8 +86,11 @@ func Decide(s *State, ev Evidence, reg *details.Registry, now time.Time) (Decisi
 	default:
 		return Decision{}, fmt.Errorf("deciding: %q is no verb of evidence", ev.Verb)
 	}
-	if d.GrantedDigest, err = req.GrantedDigest(d.Granted); err != nil {
-		return Decision{}, err
+	d.GrantedDigest = d.AskedDigest
+	if d.Granted != nil {
+		if d.GrantedDigest, err = req.GrantedDigest(d.Granted); err != nil {
+			return Decision{}, err
+		}
 	}
 	if d.DecisionDigest, err = d.Digest(); err != nil {
 		return Decision{}, err

@@ -2,10 +2,11 @@ package keys
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -69,16 +70,22 @@ func (s *signer) sign(typ string, claims any) (string, error) {
 	token = append(token, '.')
 	token = encoding.AppendEncode(token, payload)
 	digest := sha256.Sum256(token)
-	r, v, err := ecdsa.Sign(rand.Reader, s.key, digest[:])
+	// Deterministic (RFC 6979): no bad source of randomness gives the key
+	// away, and what is signed again after a crash is the same.
+	der, err := s.key.Sign(nil, digest[:], crypto.SHA256)
 	if err != nil {
 		return "", fmt.Errorf("signing: %w", err)
 	}
-	if v.Cmp(halfOrder) > 0 {
-		v.Sub(order, v)
+	var v struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(der, &v); err != nil {
+		return "", fmt.Errorf("signing: %w", err)
+	}
+	if v.S.Cmp(halfOrder) > 0 {
+		v.S.Sub(order, v.S)
 	}
 	var signature [signatureLen]byte
-	r.FillBytes(signature[:signatureLen/2])
-	v.FillBytes(signature[signatureLen/2:])
+	v.R.FillBytes(signature[:signatureLen/2])
+	v.S.FillBytes(signature[signatureLen/2:])
 	token = append(token, '.')
 	token = encoding.AppendEncode(token, signature[:])
 	return string(token), nil

@@ -209,6 +209,31 @@ func TestVerifyMutations(t *testing.T) {
 	}
 }
 
+// TestSignDeterministic: a key, a type and claims have one token, and other
+// claims share no part of its signature.
+func TestSignDeterministic(t *testing.T) {
+	t.Parallel()
+	r := openTestRing(t, new(shelf), newClock())
+	seen := map[string]string{}
+	for i := range 50 {
+		sub := fmt.Sprint(i % 25)
+		token, err := r.Sign("JWT", claims{Sub: sub})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, signature, _ := cutLast(token)
+		for _, half := range []string{signature[:42], signature[44:]} { // r and s
+			if other, there := seen[half]; there && other != sub {
+				t.Errorf("tokens of %s and %s share a number", sub, other)
+			}
+			seen[half] = sub
+		}
+	}
+	if len(seen) != 50 {
+		t.Errorf("25 sets of claims have %d numbers in their signatures, want 50", len(seen))
+	}
+}
+
 func TestSignRefuses(t *testing.T) {
 	t.Parallel()
 	r := openTestRing(t, new(shelf), newClock())

@@ -160,7 +160,11 @@ func (s *Server) admit(ctx context.Context, req *consent.Request, policy *consen
 		defer mu.Unlock()
 		history, same = s.cfg.Store.History(req.Pseudonym), s.cfg.Store.Same(req)
 	} else {
-		history = s.cfg.Store.Glance(req.Pseudonym, matchNewest)
+		newest := 0
+		if coded(req, policy) {
+			newest = matchNewest
+		}
+		history = s.cfg.Store.Glance(req.Pseudonym, newest)
 	}
 	err := policy.Admit(req, same, history, now)
 	var refusal *consent.Refusal
@@ -198,12 +202,17 @@ const (
 	matchNewest = 32
 )
 
-// number gives the request its id and, where the person has to key one or
-// policy wants it, its match code. The code follows from the id, so that every process
+// coded reports whether a request has a match code: where the person has to
+// key one, or policy wants it.
+func coded(req *consent.Request, policy *consent.Policy) bool {
+	return policy.MatchCode || req.Weakest() == consent.ACRMatch
+}
+
+// number gives the request its id and, if it has one, its match code. The code follows from the id, so that every process
 // knows the codes of all open requests without reading them.
 func (s *Server) number(req *consent.Request, policy *consent.Policy, open []consent.Brief) {
 	req.ID = consent.NewID()
-	if !policy.MatchCode && req.Weakest() != consent.ACRMatch {
+	if !coded(req, policy) {
 		return
 	}
 	open = open[max(0, len(open)-matchNewest):]

@@ -178,8 +178,8 @@ func (s *Store) batchAfter(ctx context.Context, stream string, after uint64, lim
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	inbox := s.nc.NewInbox()
-	sub, err := s.nc.SubscribeSync(inbox)
+	inbox, answers := s.nc.NewInbox(), make(chan *nats.Msg, limit+1)
+	sub, err := s.nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return nil, false, err
 	}
@@ -189,9 +189,11 @@ func (s *Store) batchAfter(ctx context.Context, stream string, after uint64, lim
 	}
 	last := "0" // the sequence that every answer names as the one before it
 	for {
-		reply, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return nil, false, err
+		var reply *nats.Msg
+		select {
+		case reply = <-answers:
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
 		}
 		switch statusOf(reply) {
 		case "204": // end of batch

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -253,5 +255,41 @@ func TestAuditorsDoNotFork(t *testing.T) {
 		} else {
 			oldest = id
 		}
+	}
+}
+
+// TestBehind: what has waited for long is sealed in long records.
+func TestBehind(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	person := h.add()
+	const stories = 40 // of eight facts and more
+	for range stories {
+		h.story(person, redeemed)
+	}
+	h.must(audit.Seal(h.auditor, t.Context()))
+	first := h.sealed()
+	for range stories {
+		h.story(person, redeemed)
+	}
+	h.auditor = audit.New(audit.Config{Source: h.Store, Ring: h.ring, Now: late(time.Now()), Log: storetest.Log()})
+	h.auditor.Wake()
+	h.must(audit.Seal(h.auditor, t.Context()))
+	if more := h.sealed() - first; first < 2 || more != 1 {
+		t.Errorf("%d records of what is new, then %d of what is old, want at least 2 and 1", first, more)
+	}
+	if report := h.holds(h.export()); len(report.Decisions) != 2*stories {
+		t.Errorf("%d decisions, want %d", len(report.Decisions), 2*stories)
+	}
+}
+
+// late is a clock that jumps ahead by a minute after its first reading.
+func late(now time.Time) func() time.Time {
+	var reads atomic.Int64
+	return func() time.Time {
+		if reads.Add(1) == 1 {
+			return now
+		}
+		return now.Add(time.Minute)
 	}
 }

@@ -15,10 +15,15 @@ import (
 )
 
 const (
-	// batchSize is the number of facts that one record seals.
-	batchSize = 256
-	// evidenceSlice is how much evidence is made in one go, about a millisecond's
-	// work: people and agents wait for what is next, nobody waits for evidence.
+	// batchSize is the most facts that one record seals, batchBehind if
+	// sealing is further behind than patience: a record takes the same few
+	// steps however long it is, and where hundreds wait each step takes long.
+	batchSize   = 256
+	batchBehind = 2048
+	patience    = time.Second
+	// evidenceSlice is how much evidence is made in one go, about half a
+	// millisecond's work: people and agents wait for what is next, nobody
+	// waits for evidence unless sealing is behind.
 	evidenceSlice = 4
 	// appendTries bounds the retries of a record that must be written whoever
 	// else writes.
@@ -101,8 +106,12 @@ func (a *Auditor) seal(ctx context.Context, until time.Time) error {
 		if err := a.locate(ctx); err != nil {
 			return err
 		}
-		oldest := a.unsealed.Load()
-		facts, err := a.cfg.Source.Facts(ctx, a.head.sealed, batchSize)
+		oldest, size := a.unsealed.Load(), batchSize
+		behind := a.Lag() > patience
+		if behind {
+			size = batchBehind
+		}
+		facts, err := a.cfg.Source.Facts(ctx, a.head.sealed, size)
 		if err != nil {
 			return fmt.Errorf("reading facts: %w", err)
 		}
@@ -123,7 +132,7 @@ func (a *Auditor) seal(ctx context.Context, until time.Time) error {
 				a.cfg.Log.ErrorContext(ctx, "a stored fact is damaged", slog.String("req", facts[i].ID.String()), slog.String("step", r.Facts[i].Fact))
 			}
 		}
-		if err := a.prove(ctx, facts, r.Facts); err != nil {
+		if err := a.prove(ctx, facts, r.Facts, behind); err != nil {
 			return err
 		}
 		err = a.grow(ctx, r)
@@ -138,7 +147,7 @@ func (a *Auditor) seal(ctx context.Context, until time.Time) error {
 		if err != nil {
 			return err
 		}
-		if len(facts) < batchSize {
+		if len(facts) < size {
 			a.unsealed.CompareAndSwap(oldest, 0)
 			return nil
 		}
@@ -151,7 +160,7 @@ func (a *Auditor) seal(ctx context.Context, until time.Time) error {
 // prove keeps evidence of every request that a batch finishes, before the
 // batch is sealed: a crash in between writes the same evidence again, which
 // changes nothing.
-func (a *Auditor) prove(ctx context.Context, facts []consent.StoredFact, sealed []sealedFact) error {
+func (a *Auditor) prove(ctx context.Context, facts []consent.StoredFact, sealed []sealedFact, behind bool) error {
 	a.recent.resume(a.head.sealed)
 	var ready []proof
 	for i := range facts {
@@ -170,7 +179,7 @@ func (a *Auditor) prove(ctx context.Context, facts []consent.StoredFact, sealed 
 		case !errors.Is(err, errGone):
 			return fmt.Errorf("making evidence: %w", err)
 		}
-		if len(ready)%evidenceSlice == 0 {
+		if len(ready)%evidenceSlice == 0 && !behind {
 			runtime.Gosched()
 		}
 	}

@@ -80,7 +80,7 @@ func (v *verifier) record(data []byte) {
 
 // members checks that a record has what its type needs and nothing else.
 func (v *verifier) members(r *record, sealed uint64) {
-	if (r.Type == lineFacts) != (len(r.Facts) > 0) || len(r.Facts) > batchSize ||
+	if (r.Type == lineFacts) != (len(r.Facts) > 0) || len(r.Facts) > batchBehind ||
 		(r.Type == lineErased) != (r.Person != "") || (r.Type == lineCheckpoint) != (r.JWS != "") {
 		v.fail("it has members that a record of type %q does not have, or lacks some", r.Type)
 	}

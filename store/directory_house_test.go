@@ -59,7 +59,7 @@ func (g *ground) serve(t *testing.T, port int) *server.Server {
 	t.Helper()
 	srv, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: g.dir, SyncAlways: true,
-		NoLog: true, NoSigs: true, MaxPayload: 64 << 10,
+		NoLog: true, NoSigs: true,
 	})
 	if err != nil {
 		t.Fatalf("starting a server: %v", err)

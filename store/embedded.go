@@ -18,8 +18,9 @@ import (
 // dataDir is where the embedded server keeps its files, below Config.Dir.
 const dataDir = "nats"
 
-// maxPayload bounds what the embedded server takes; facts are half of it.
-const maxPayload = 64 << 10
+// maxPayload bounds what a server must take, and other servers take unless
+// told otherwise: records of the audit chain may come near it.
+const maxPayload = 1 << 20
 
 // memoryLimit bounds the streams that the embedded server keeps in memory.
 const memoryLimit = 512 << 20

@@ -169,6 +169,10 @@ func (s *Store) checkServer(ctx context.Context) error {
 		return fmt.Errorf("connecting to %s: nats-server %s is too old: upgrade it to %d.%d.%d or later",
 			s.cfg.where(), v, versionFloor[0], versionFloor[1], versionFloor[2])
 	}
+	if n := s.nc.MaxPayload(); n < maxPayload {
+		return fmt.Errorf("connecting to %s: it takes %d bytes a message, and records of the audit chain may have up to %d: set max_payload to that and restart it",
+			s.cfg.where(), n, maxPayload)
+	}
 	if _, err := s.js.AccountInfo(ctx); err != nil {
 		return fmt.Errorf("looking for JetStream on %s: %w: enable it (jetstream {} in the server's configuration) for this account", s.cfg.where(), err)
 	}

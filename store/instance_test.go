@@ -224,6 +224,7 @@ func TestExternalServerIsChecked(t *testing.T) {
 	synced := storetest.NewServer(t)
 	lazy := storetest.NewServer(t, func(o *server.Options) { o.SyncAlways = false })
 	plain := storetest.NewServer(t, func(o *server.Options) { o.JetStream = false })
+	small := storetest.NewServer(t, func(o *server.Options) { o.MaxPayload = 512 << 10 })
 	tests := []struct {
 		name    string
 		url     string
@@ -237,6 +238,7 @@ func TestExternalServerIsChecked(t *testing.T) {
 		{"no monitor", synced.URL, "", false, "nats.assume_synced"},
 		{"monitor of another server", lazy.URL, synced.Monitor, false, "address of the same server"},
 		{"monitor is no monitor", synced.URL, "http://127.0.0.1:1", false, "nats.monitor"},
+		{"small messages only", small.URL, small.Monitor, false, "set max_payload"},
 		{"no JetStream", plain.URL, plain.Monitor, false, "JetStream"},
 		{"nobody there", "nats://127.0.0.1:1", "", true, "check nats.url"},
 	}

@@ -1,0 +1,59 @@
+//go:build e2e
+
+package main
+
+import (
+	"bytes"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"ringback/audit"
+	"ringback/audit/audittest"
+)
+
+var mutations = flag.Int("mutations", 1000, "how many changes to the export of a run are tried")
+
+// TestExportMutated: the export of a run of the whole program verifies, and
+// does not any more once anything is changed in it.
+func TestExportMutated(t *testing.T) {
+	w := newCrashWorld(t, t.TempDir())
+	p := w.start(t)
+	defer p.stop(t)
+	stop := w.load(t, p)
+	time.Sleep(500 * time.Millisecond)
+	stop()
+	file, keys := verifyExport(t, w.manage, w.data)
+	export, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwks, err := os.ReadFile(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(w.seen.Tokens) == 0 {
+		t.Fatal("the run has no token")
+	}
+	t.Logf("%d requests, %d tokens, an export of %d bytes", len(w.seen.Asked), len(w.seen.Tokens), len(export))
+	var wg sync.WaitGroup
+	for seed := range 2 {
+		rnd := rand.New(rand.NewPCG(uint64(seed), 3))
+		wg.Go(func() {
+			for n := seed; n < *mutations; {
+				how, changed := audittest.Mutate(rnd, export)
+				if bytes.Equal(changed, export) {
+					continue
+				}
+				n += 2
+				if report, err := audit.Verify(bytes.NewReader(changed), jwks); err == nil && report.OK() {
+					t.Errorf("an export with %s holds", how)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

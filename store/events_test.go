@@ -144,8 +144,8 @@ func TestStartSumsUp(t *testing.T) {
 			t.Errorf("event of the summary = %+v, want asked, not local", e)
 		}
 	}
-	if !slices.Equal(got, []consent.ID{fresh.ID, open.ID}) {
-		t.Errorf("%d events, want those of the two requests that may need something", len(got))
+	if !slices.Equal(got, []consent.ID{open.ID, fresh.ID}) {
+		t.Errorf("%d events, want those of the two requests that may need something, the youngest first", len(got))
 	}
 	next := h.Asked("carol")
 	h.Eventually("the next event", func() bool { return len(r.all()) == 3 })

@@ -170,12 +170,13 @@ func (s *Store) caughtUp(f *following) {
 	close(s.ready)
 }
 
-// summary returns one event for each request in the index.
+// summary returns one event for each request in the index, the youngest first:
+// most of the old ones have had all that they need.
 func (x *index) summary() []consent.Event {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	out := make([]consent.Event, 0, len(x.byID))
-	for e := x.all.first; e != nil; e = e.all.next {
+	for e := x.all.last; e != nil; e = e.all.prev {
 		out = append(out, consent.Event{
 			ID: e.id, Kind: consent.FactAsked, Seq: e.seq, At: time.Unix(0, e.asked).UTC(),
 			Pseudonym: consent.Pseudonym(e.who.String()), ExpiresAt: time.Unix(0, e.expires).UTC(),

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// linger is how long the auditor lets facts gather after the first one.
+	// linger is how long the auditor lets facts gather after the first one:
+	// short, so that sealing is steady work under load and not a burst.
 	linger = 100 * time.Millisecond
 	// checkpointEvery is the time between checkpoints while there is
 	// something new.

@@ -15,16 +15,14 @@ import (
 )
 
 const (
-	// batchSize is the most facts that one record seals, batchBehind if
-	// sealing is further behind than patience: a record takes the same few
-	// steps however long it is, and where hundreds wait each step takes long.
-	batchSize   = 256
+	// batchSize is the most facts that one record seals, so that sealing comes
+	// in small pieces between what people and agents wait for. Further behind
+	// than patience, which is half of what is worth a warning, it is
+	// batchBehind: a record takes the same few steps however long it is, and
+	// where hundreds wait each step takes long.
+	batchSize   = 64
 	batchBehind = 2048
-	patience    = time.Second
-	// evidenceSlice is how much evidence is made in one go, about half a
-	// millisecond's work: people and agents wait for what is next, nobody
-	// waits for evidence unless sealing is behind.
-	evidenceSlice = 4
+	patience    = 5 * time.Second
 	// appendTries bounds the retries of a record that must be written whoever
 	// else writes.
 	appendTries = 64
@@ -97,64 +95,73 @@ func (a *Auditor) grow(ctx context.Context, r *record) error {
 
 // seal seals all facts, or those stored before until if that is not zero.
 func (a *Auditor) seal(ctx context.Context, until time.Time) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := a.locate(ctx); err != nil {
-			return err
-		}
-		oldest, size := a.unsealed.Load(), batchSize
-		behind := a.Lag() > patience
-		if behind {
-			size = batchBehind
-		}
-		facts, err := a.cfg.Source.Facts(ctx, a.head.sealed, size)
-		if err != nil {
-			return fmt.Errorf("reading facts: %w", err)
-		}
-		if len(facts) == 0 {
-			// A Wake since then is about a fact that this reading may miss.
-			a.unsealed.CompareAndSwap(oldest, 0)
-			return nil
-		}
-		if !until.IsZero() && facts[0].At.After(until) {
-			return nil
-		}
-		oldest = facts[0].At.UnixNano()
-		a.unsealed.Store(oldest)
-		r := &record{Type: lineFacts, Sealed: facts[len(facts)-1].Seq, Facts: make([]sealedFact, len(facts))}
-		for i := range facts {
-			r.Facts[i] = seal(&facts[i])
-			if r.Facts[i].Unreadable == goneDamaged {
-				a.cfg.Log.ErrorContext(ctx, "a stored fact is damaged", slog.String("req", facts[i].ID.String()), slog.String("step", r.Facts[i].Fact))
-			}
-		}
-		if err := a.prove(ctx, facts, r.Facts, behind); err != nil {
-			return err
-		}
-		err = a.grow(ctx, r)
-		if errors.Is(err, errOvertaken) {
-			if err := a.locate(ctx); err != nil {
-				return err
-			}
-			if a.head.kind == lineErased {
-				continue // an administrator's note, not another auditor
-			}
-		}
-		if err != nil {
-			return err
-		}
-		if len(facts) < size {
-			a.unsealed.CompareAndSwap(oldest, 0)
-			return nil
-		}
-		if _, err := a.checkpoint(ctx); err != nil {
+	for more := true; more; {
+		var err error
+		if more, err = a.sealNext(ctx, until); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// sealNext seals what one record may hold and reports whether there may be
+// more. Between two records others may append theirs, and export.
+func (a *Auditor) sealNext(ctx context.Context, until time.Time) (more bool, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if err := a.locate(ctx); err != nil {
+		return false, err
+	}
+	oldest, size := a.unsealed.Load(), batchSize
+	behind := a.Lag() > patience
+	if behind {
+		size = batchBehind
+	}
+	facts, err := a.cfg.Source.Facts(ctx, a.head.sealed, size)
+	if err != nil {
+		return false, fmt.Errorf("reading facts: %w", err)
+	}
+	if len(facts) == 0 {
+		// A Wake since then is about a fact that this reading may miss.
+		a.unsealed.CompareAndSwap(oldest, 0)
+		return false, nil
+	}
+	if !until.IsZero() && facts[0].At.After(until) {
+		return false, nil
+	}
+	oldest = facts[0].At.UnixNano()
+	a.unsealed.Store(oldest)
+	r := &record{Type: lineFacts, Sealed: facts[len(facts)-1].Seq, Facts: make([]sealedFact, len(facts))}
+	for i := range facts {
+		r.Facts[i] = seal(&facts[i])
+		if r.Facts[i].Unreadable == goneDamaged {
+			a.cfg.Log.ErrorContext(ctx, "a stored fact is damaged", slog.String("req", facts[i].ID.String()), slog.String("step", r.Facts[i].Fact))
+		}
+	}
+	if err := a.prove(ctx, facts, r.Facts, behind); err != nil {
+		return false, err
+	}
+	err = a.grow(ctx, r)
+	if errors.Is(err, errOvertaken) {
+		if err := a.locate(ctx); err != nil {
+			return false, err
+		}
+		if a.head.kind == lineErased {
+			return true, nil // an administrator's note, not another auditor
+		}
+	}
+	if err != nil {
+		return false, err
+	}
+	if len(facts) < size {
+		a.unsealed.CompareAndSwap(oldest, 0)
+		return false, nil
+	}
+	_, err = a.checkpoint(ctx)
+	return true, err
 }
 
 // prove keeps evidence of every request that a batch finishes, before the
@@ -179,8 +186,8 @@ func (a *Auditor) prove(ctx context.Context, facts []consent.StoredFact, sealed 
 		case !errors.Is(err, errGone):
 			return fmt.Errorf("making evidence: %w", err)
 		}
-		if len(ready)%evidenceSlice == 0 && !behind {
-			runtime.Gosched()
+		if !behind {
+			runtime.Gosched() // a signature and more: let others go first
 		}
 	}
 	return a.keep(ctx, ready)
@@ -199,8 +206,10 @@ func (a *Auditor) keep(ctx context.Context, ready []proof) error {
 		})
 	}
 	writers.Wait()
-	if err := errors.Join(failed...); err != nil {
-		return fmt.Errorf("keeping evidence: %w", err)
+	for _, err := range failed {
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -15,11 +15,11 @@ import (
 
 const (
 	// maxEvidence is the longest evidence as stored, in bytes.
-	maxEvidence = 56 << 10
+	maxEvidence = 256 << 10
 	// maxUnpacked is the longest evidence in the clear, in bytes.
 	maxUnpacked = 2 << 20
 	// packed is the first byte of stored evidence: JSON as one S2 block.
-	packed = 1
+	packed = 2
 )
 
 // evidence is what is kept about one finished request.

@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// readSize is the number of records or pieces of evidence read at once.
-	readSize = 256
+	// readSize is the number of records or pieces of evidence read at once;
+	// each may have a few hundred kilobytes.
+	readSize = 32
 	// sealWithin bounds how long an export waits for the facts stored before
 	// it began to be sealed.
 	sealWithin = 5 * time.Second

@@ -3,7 +3,10 @@ package audit
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -110,6 +113,20 @@ func TestRecent(t *testing.T) {
 	}
 	if sum != r.size {
 		t.Errorf("size = %d, want %d", r.size, sum)
+	}
+}
+
+// TestLongestRecord: the longest record fits into the message of a megabyte
+// that every server takes, also in an answer, which spells it in base64.
+func TestLongestRecord(t *testing.T) {
+	t.Parallel()
+	longest := sealedFact{Seq: math.MaxUint64, Request: consent.NewID(), Fact: factName(consent.FactNotified, math.MaxInt32), Person: "aaaaaaaaaaaaaaaa", Unreadable: goneDamaged, Finishes: true}
+	data, err := encode(&record{V: formatVersion, Type: lineFacts, Seq: math.MaxUint64, Sealed: math.MaxUint64, At: time.Now().UTC(), Facts: slices.Repeat([]sealedFact{longest}, batchBehind)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := base64.StdEncoding.EncodedLen(len(data)); n > 900<<10 {
+		t.Errorf("the longest record has %d bytes, %d in an answer", len(data), n)
 	}
 }
 

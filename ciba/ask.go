@@ -208,8 +208,9 @@ func coded(req *consent.Request, policy *consent.Policy) bool {
 	return policy.MatchCode || req.Weakest() == consent.ACRMatch
 }
 
-// number gives the request its id and, if it has one, its match code. The code follows from the id, so that every process
-// knows the codes of all open requests without reading them.
+// number gives the request its id and, if it has one, its match code. The code
+// follows from the id, so that every process knows the codes of all open
+// requests without reading them.
 func (s *Server) number(req *consent.Request, policy *consent.Policy, open []consent.Brief) {
 	req.ID = consent.NewID()
 	if !coded(req, policy) {

@@ -135,7 +135,8 @@ func read(raw []byte) (List, error) {
 }
 
 // Canonical returns v as JSON in the form of RFC 8785, the only form that is
-// ever hashed.
+// ever hashed. A number beyond what a double holds becomes the largest one;
+// what agents send is refused before if that would change it.
 func Canonical(v any) ([]byte, error) {
 	raw, err := json.Marshal(v)
 	if err != nil {

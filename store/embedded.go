@@ -18,8 +18,8 @@ import (
 // dataDir is where the embedded server keeps its files, below Config.Dir.
 const dataDir = "nats"
 
-// maxPayload bounds what a server must take, and other servers take unless
-// told otherwise: records of the audit chain may come near it.
+// maxPayload is what a server must take, and other servers take unless told
+// otherwise: records of the audit chain and evidence have up to half of it.
 const maxPayload = 1 << 20
 
 // memoryLimit bounds the streams that the embedded server keeps in memory.

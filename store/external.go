@@ -170,7 +170,7 @@ func (s *Store) checkServer(ctx context.Context) error {
 			s.cfg.where(), v, versionFloor[0], versionFloor[1], versionFloor[2])
 	}
 	if n := s.nc.MaxPayload(); n < maxPayload {
-		return fmt.Errorf("connecting to %s: it takes %d bytes a message, and records of the audit chain may have up to %d: set max_payload to that and restart it",
+		return fmt.Errorf("connecting to %s: it takes %d bytes a message, which is less than records of the audit chain may have: set max_payload to %d and restart it",
 			s.cfg.where(), n, maxPayload)
 	}
 	if _, err := s.js.AccountInfo(ctx); err != nil {

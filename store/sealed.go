@@ -138,7 +138,9 @@ func (s *Store) storedFacts(ctx context.Context, messages []message) ([]consent.
 			f.ID, f.Kind, f.N = place.ID, place.Kind, place.N
 			l, err := parseLabel(m.header.Get(headerName))
 			if err == nil || errors.Is(err, errVersion) { // a later release's can be sealed all the same
-				f.Pseudonym = l.Pseudonym
+				if isPseudonym(l.Pseudonym) { // the chain has no room for what somebody else wrote
+					f.Pseudonym = l.Pseudonym
+				}
 				f.Data, f.Erased, err = keys.open(ctx, l.Pseudonym, m, func(k cipher.AEAD) ([]byte, error) {
 					fact, _, err := openFact(k, m.subject, m.header.Get(headerName), m.data)
 					return fact, err

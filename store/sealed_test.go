@@ -234,6 +234,9 @@ func TestForgedFacts(t *testing.T) {
 		if f.Seq != uint64(i+1) || f.Unreadable != (i >= 2) || (f.Stored != consent.Digest{}) != f.Unreadable {
 			t.Errorf("fact %+v", f)
 		}
+		if f.Pseudonym != "" && !isPseudonym(f.Pseudonym) {
+			t.Errorf("fact of %q, which would get into the chain", f.Pseudonym)
+		}
 	}
 	if facts[7].Kind != consent.FactRevoked || facts[7].ID != id || !facts[7].Erased {
 		t.Errorf("fact with headers of the server's = %+v", facts[7])

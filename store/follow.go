@@ -170,17 +170,29 @@ func (s *Store) caughtUp(f *following) {
 	close(s.ready)
 }
 
-// summary returns one event for each request in the index, the youngest first:
+// summary returns one event for each request in the index: first those that
+// nobody was asked yet, as they came, then the others, the youngest first, for
 // most of the old ones have had all that they need.
 func (x *index) summary() []consent.Event {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	out := make([]consent.Event, 0, len(x.byID))
-	for e := x.all.last; e != nil; e = e.all.prev {
+	add := func(e *entry) {
 		out = append(out, consent.Event{
 			ID: e.id, Kind: consent.FactAsked, Seq: e.seq, At: time.Unix(0, e.asked).UTC(),
 			Pseudonym: consent.Pseudonym(e.who.String()), ExpiresAt: time.Unix(0, e.expires).UTC(),
 		})
+	}
+	fresh := func(e *entry) bool { return e.decided == 0 && e.attempts == 0 }
+	for e := x.all.first; e != nil; e = e.all.next {
+		if fresh(e) {
+			add(e)
+		}
+	}
+	for e := x.all.last; e != nil; e = e.all.prev {
+		if !fresh(e) {
+			add(e)
+		}
 	}
 	return out
 }

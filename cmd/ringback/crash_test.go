@@ -225,6 +225,13 @@ func (w *crashWorld) redeem(ctx context.Context, id string) {
 	}
 }
 
+// tokens is the number of requests that have one.
+func (w *crashWorld) tokens() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.seen.Tokens)
+}
+
 func (w *crashWorld) post(ctx context.Context, path string, form url.Values) (int, map[string]any) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+w.listen+path, strings.NewReader(form.Encode()))
 	if err != nil {

@@ -24,7 +24,9 @@ func TestExportMutated(t *testing.T) {
 	p := w.start(t)
 	defer p.stop(t)
 	stop := w.load(t, p)
-	time.Sleep(500 * time.Millisecond)
+	for deadline := time.Now().Add(30 * time.Second); w.tokens() < 10 && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
+	}
 	stop()
 	file, keys := verifyExport(t, w.manage, w.data)
 	export, err := os.ReadFile(file)

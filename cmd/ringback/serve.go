@@ -27,9 +27,10 @@ import (
 	"ringback/store"
 )
 
-// gcPercent is the default of GOGC. The heap is small, about a kilobyte for an
-// open request, and the slowest requests are those that meet a collection:
-// with the default of Go there are several a second under load.
+// gcPercent is the default of GOGC: the process may take four times what is in
+// use, which is little (about a kilobyte for an open request). The slowest
+// requests are those that meet a collection, and with the default of Go there
+// are several a second under load.
 const gcPercent = 300
 
 // grace is how long a stopping service may take for what is in flight.

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -41,6 +42,9 @@ type ack struct {
 
 // bcAuthorize is the backchannel authentication endpoint (CIBA Core §7).
 func (s *Server) bcAuthorize(c echo.Context) error {
+	// What was begun is finished first: where everything waits for a
+	// processor, answers and tokens go before new requests.
+	runtime.Gosched()
 	who, f, err := s.receive(c)
 	if err != nil {
 		return err

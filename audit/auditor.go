@@ -26,8 +26,8 @@ const (
 	// woke it, and a standing-by one at the chain.
 	lookEvery = 2 * time.Second
 	// takeOverAfter is the age of an unsealed fact at which a standing-by
-	// auditor takes over.
-	takeOverAfter = 4 * time.Second
+	// auditor takes over: well beyond patience, which one at work may use.
+	takeOverAfter = 8 * time.Second
 )
 
 // Config is what an Auditor needs.

@@ -17,12 +17,12 @@ import (
 const (
 	// batchSize is the most facts that one record seals, so that sealing comes
 	// in small pieces between what people and agents wait for. Further behind
-	// than patience, which is half of what is worth a warning, it is
-	// batchBehind: a record takes the same few steps however long it is, and
-	// where hundreds wait each step takes long.
+	// than patience, a third of what is worth a warning, it is batchBehind: a
+	// record takes the same few steps however long it is, and where hundreds
+	// wait each step takes long.
 	batchSize   = 64
 	batchBehind = 2048
-	patience    = 5 * time.Second
+	patience    = 3 * time.Second
 	// appendTries bounds the retries of a record that must be written whoever
 	// else writes.
 	appendTries = 64

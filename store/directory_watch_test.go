@@ -26,6 +26,10 @@ func TestServerRestart(t *testing.T) {
 	if err := a.PutPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the other store following", func() bool {
+		_, err := b.Person(ctx, "alice-7f3a")
+		return err == nil
+	})
 	p, id := a.Pseudonym("alice-7f3a"), consent.NewID()
 	if got, _, err := a.Slot(ctx, p, id, time.Hour); !got || err != nil {
 		t.Fatalf("Slot = %v, %v", got, err)

@@ -64,7 +64,7 @@ test(`${links} links given to a scanner`, { timeout: 1_500_000 }, async () => {
   const browser = await launch();
   try {
     await Promise.all([0, 1].map(async (half) => {
-      const page = await browser.newPage();
+      const page = await browser.newPage({ viewport: { width: 320, height: 480 } });
       for (let i = half; i < links; i += 2) await inBrowser(page, found[i].link, i);
     }));
     assert.ok(posted >= 3 * links, `the scanner posted ${posted} forms`);

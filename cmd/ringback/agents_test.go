@@ -36,7 +36,7 @@ func nodeTest(t *testing.T, file string, env ...string) {
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
-		t.Errorf("%s: %v", file, err)
+		t.Errorf("%s: %v; the program says:\n%s", file, err, p.complaints())
 	}
 }
 

@@ -222,6 +222,17 @@ func verifyExport(t *testing.T, manage, data string) (export, keys string) {
 	return export, keys
 }
 
+// complaints returns what the program logged as a warning or an error.
+func (p *process) complaints() string {
+	var out []string
+	for line := range strings.Lines(p.stderr.String()) {
+		if strings.Contains(line, `"level":"WARN"`) || strings.Contains(line, `"level":"ERROR"`) {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out[:min(len(out), 50)], "")
+}
+
 // runProgram runs a command of the program to its good end and returns its output.
 func runProgram(t *testing.T, env []string, args ...string) []byte {
 	t.Helper()

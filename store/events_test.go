@@ -153,3 +153,33 @@ func TestStartSumsUp(t *testing.T) {
 		t.Errorf("event = %+v, want the new request's, local", e)
 	}
 }
+
+// TestStartSumsUpInOrder: who was not asked yet comes first, in turn; of the
+// others the youngest.
+func TestStartSumsUpInOrder(t *testing.T) {
+	t.Parallel()
+	var r recorder
+	h := storetest.New(t)
+	var asked, tried []consent.ID
+	for n := range 6 {
+		req := h.Asked("alice")
+		if n%2 == 0 {
+			asked = append(asked, req.ID)
+			continue
+		}
+		if err := h.Try(t.Context(), req.ID, consent.Attempt{V: 1, N: 1, Channel: "sms", At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		tried = append([]consent.ID{req.ID}, tried...)
+	}
+	h.Config.OnEvent = r.take
+	h.Reopen()
+	h.AwaitReady()
+	var got []consent.ID
+	for _, e := range r.all() {
+		got = append(got, e.ID)
+	}
+	if want := slices.Concat(asked, tried); !slices.Equal(got, want) {
+		t.Errorf("announced %v, want %v", got, want)
+	}
+}

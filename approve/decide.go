@@ -49,11 +49,11 @@ func (s *Server) decide(ctx context.Context, st *consent.State, ev consent.Evide
 // for it. It comes before the decision, so that no crash can leave an agent
 // refused as unexpected but free to ask again.
 func (s *Server) freeze(ctx context.Context, req *consent.Request, notMe bool) error {
-	until, frozen := s.cfg.Policy().FreezeUntil(req.Client.ID, notMe, s.cfg.Store.History(req.Pseudonym), s.cfg.Now())
+	until, frozen := s.cfg.Policy().FreezeUntil(req.Client.Counted(), notMe, s.cfg.Store.History(req.Pseudonym), s.cfg.Now())
 	if !frozen {
 		return nil
 	}
-	if err := s.cfg.Store.Freeze(ctx, req.Pseudonym, req.Client.ID, until); err != nil {
+	if err := s.cfg.Store.Freeze(ctx, req.Pseudonym, req.Client.Counted(), until); err != nil {
 		return fmt.Errorf("freezing the pair: %w", err)
 	}
 	return nil

@@ -92,7 +92,7 @@ func seal(f *consent.StoredFact) sealedFact {
 var numbered = map[consent.FactKind]bool{
 	consent.FactAsked: false, consent.FactDecided: false, consent.FactSettled: false, consent.FactRevoked: false,
 	consent.FactTried: true, consent.FactOutcome: true, consent.FactReceipt: true,
-	consent.FactMissed: true, consent.FactNotice: true, consent.FactNotified: true,
+	consent.FactMissed: true, consent.FactRenewed: true, consent.FactNotice: true, consent.FactNotified: true,
 }
 
 // factName is how a fact is named within its request.

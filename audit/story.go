@@ -65,6 +65,12 @@ func (s *story) add(kind consent.FactKind, n int, data []byte) error {
 		}
 		s.settled = new(consent.Settlement)
 		return read(data, s.settled, &s.settled.V)
+	case consent.FactRenewed:
+		r := new(consent.Renewal)
+		if s.settled == nil || s.settled.Verb != consent.Redeemed || s.asked.Renewable == 0 {
+			return fmt.Errorf("%s: nothing was granted that could be renewed", factName(kind, n))
+		}
+		return readNumbered(data, r, &r.V, &r.N, n)
 	case consent.FactRevoked:
 		r := new(consent.Revocation)
 		return read(data, r, &r.V)

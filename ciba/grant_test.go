@@ -85,7 +85,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("token response: %s", diff)
 	}
 	s := st.Settled
-	if s.JTI != request.String() || s.ExpiresAt.Sub(s.IssuedAt) != 300*time.Second || s.GrantedDigest != st.Decided.GrantedDigest || s.KeyBinding != "" {
+	if s.JTI != request.String() || s.ExpiresAt.Sub(s.IssuedAt) != 300*time.Second || s.GrantedDigest != st.Decided.GrantedDigest || s.Binding != "" {
 		t.Errorf("settlement %+v", s)
 	}
 	asked, err := st.Request.AskedDigest()

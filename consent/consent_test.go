@@ -90,6 +90,8 @@ func TestAskedDigest(t *testing.T) {
 		"acr":     func(r *consent.Request) { r.ACR = r.ACR[1:] },
 		"expiry":  func(r *consent.Request) { r.ExpiresAt = r.ExpiresAt.Add(1) },
 		"life":    func(r *consent.Request) { r.GrantLifetime++ },
+		"grant":   func(r *consent.Request) { r.Grant = consent.GrantClientCredentials },
+		"renewal": func(r *consent.Request) { r.Renewable++ },
 		"salt":    func(r *consent.Request) { r.Salt[0]++ },
 	}
 	seen := map[consent.Digest]string{base: "nothing"}

@@ -47,7 +47,9 @@ type asked struct {
 	BindingMessage string          `json:"binding_message"`
 	ACR            []string        `json:"acr"`
 	ExpiresAt      string          `json:"expires_at"`
+	Grant          Grant           `json:"grant"`
 	GrantLifetime  int             `json:"grant_lifetime"`
+	Renewable      int             `json:"renewable"`
 	Salt           []byte          `json:"salt"`
 }
 
@@ -68,7 +70,8 @@ func (r *Request) AskedObject(granted json.RawMessage) ([]byte, error) {
 		Resource: r.Resource, Scope: append([]string{}, r.Scope...), Details: list,
 		BindingMessage: r.BindingMessage, ACR: r.ACR,
 		ExpiresAt:     r.ExpiresAt.UTC().Format(time.RFC3339Nano),
-		GrantLifetime: r.GrantLifetime, Salt: r.Salt,
+		Grant:         r.Grant,
+		GrantLifetime: r.GrantLifetime, Renewable: r.Renewable, Salt: r.Salt,
 	})
 }
 

@@ -17,6 +17,7 @@ const (
 	FactDecided  FactKind = "decided"  // [Decision], first writer wins
 	FactSettled  FactKind = "settled"  // [Settlement], first writer wins
 	FactRevoked  FactKind = "revoked"  // [Revocation]
+	FactRenewed  FactKind = "renewed"  // [Renewal], numbered: a refresh token was used
 	FactNotice   FactKind = "notice"   // [Notice], numbered: claim of a ping or callback
 	FactNotified FactKind = "notified" // [Notified], numbered: its answer
 )
@@ -142,10 +143,24 @@ type Settlement struct {
 	JTI           string     `json:"jti,omitempty"`
 	IssuedAt      time.Time  `json:"iat,omitzero"`
 	ExpiresAt     time.Time  `json:"exp,omitzero"`
-	KeyBinding    string     `json:"cnf,omitempty"` // thumbprint the token is bound to, empty for a bearer
+	Binding       Binding    `json:"cnf,omitempty"` // the key that the token is bound to, empty for a bearer
 	GrantedDigest Digest     `json:"granted_digest"`
 	At            time.Time  `json:"at"`
 	Nonce         string     `json:"nonce"`
+}
+
+// Renewal uses up the refresh token of number N (the token response of the
+// settlement carried number 1). The first writer wins: whoever comes with the
+// same token again is not the client, or not only the client.
+type Renewal struct {
+	V         int       `json:"v"`
+	N         int       `json:"n"`
+	JTI       string    `json:"jti"`
+	IssuedAt  time.Time `json:"iat"`
+	ExpiresAt time.Time `json:"exp"`
+	Binding   Binding   `json:"cnf,omitempty"`
+	At        time.Time `json:"at"`
+	Nonce     string    `json:"nonce"`
 }
 
 // Revocation says that what was granted is no longer valid.

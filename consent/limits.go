@@ -43,7 +43,7 @@ func DefaultLimits() *Limits { l := defaultLimits; return &l }
 // Admit decides whether req may be stored, given the person's recent past.
 // same is the request's [Brief.Same] tag. It returns nil or a *Refusal.
 func (p *Policy) Admit(req *Request, same [8]byte, h History, now time.Time) error {
-	if until, ok := h.Frozen[req.Client.ID]; ok && now.Before(until) {
+	if until, ok := h.Frozen[req.Client.Counted()]; ok && now.Before(until) {
 		return &Refusal{ReasonFrozen, until}
 	}
 	if p.Dedupe {
@@ -59,7 +59,7 @@ func (p *Policy) Admit(req *Request, same [8]byte, h History, now time.Time) err
 	var in int
 	var oldest time.Time
 	for _, r := range h.Recent {
-		if r.Client != req.Client.ID || now.Sub(r.AskedAt) >= p.Limits.Window {
+		if r.Client != req.Client.Counted() || now.Sub(r.AskedAt) >= p.Limits.Window {
 			continue
 		}
 		if in++; oldest.IsZero() || r.AskedAt.Before(oldest) {
@@ -73,8 +73,8 @@ func (p *Policy) Admit(req *Request, same [8]byte, h History, now time.Time) err
 }
 
 // Silent reports whether a new prompt must not ring: the person has been
-// prompted too often by everybody together, and this client was not approved
-// before. The request waits in the inbox.
+// prompted too often by everybody together, and this client (or its group) was
+// not approved before. The request waits in the inbox.
 func (p *Policy) Silent(client string, h History, now time.Time) bool {
 	if p.Limits == nil {
 		return false

@@ -1,9 +1,6 @@
 package consent
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // Person is an approver.
 type Person struct {
@@ -52,39 +49,6 @@ type Directory interface {
 	Pseudonym(person string) Pseudonym
 	// PersonOf returns who stands behind a pseudonym, or ErrNotFound.
 	PersonOf(ctx context.Context, p Pseudonym) (*Person, error)
-}
-
-// Client is a registered agent. Members are the registered metadata names
-// (RFC 7591, CIBA Core §4) where there are such.
-type Client struct {
-	ID                   string       `json:"client_id"`
-	Name                 string       `json:"client_name,omitempty"`
-	Host                 string       `json:"verified_host,omitempty"`
-	AuthMethod           string       `json:"token_endpoint_auth_method,omitempty"` // client_secret_basic (default; _post works as well) or client_secret_post
-	SecretHashes         []Digest     `json:"secret_sha256,omitempty"`              // SHA-256 of generated secrets; two while one is rotated out
-	Mode                 DeliveryMode `json:"backchannel_token_delivery_mode"`
-	NotificationEndpoint string       `json:"backchannel_client_notification_endpoint,omitempty"`
-	GrantTypes           []string     `json:"grant_types,omitempty"`
-	Scope                string       `json:"scope,omitempty"`  // space-separated allow-list; empty: every configured scope
-	People               string       `json:"people,omitempty"` // "linked" (default), "any" or "list"
-	PeopleList           []string     `json:"people_list,omitempty"`
-	DefaultResource      string       `json:"default_resource,omitempty"`
-	Resources            []string     `json:"resources,omitempty"` // further resources it may ask for
-	MayEnumerate         bool         `json:"may_enumerate,omitempty"`
-	FromFile             bool         `json:"from_file,omitempty"`
-	CreatedAt            time.Time    `json:"created_at,omitzero"`
-}
-
-// MayName reports whether the client may ask this person.
-func (c *Client) MayName(p *Person) bool {
-	switch c.People {
-	case "any":
-		return true
-	case "list":
-		return contains(c.PeopleList, p.ID)
-	default:
-		return contains(p.Clients, c.ID)
-	}
 }
 
 func contains(list []string, s string) bool {

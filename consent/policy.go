@@ -1,6 +1,9 @@
 package consent
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Policy is what the operator decided. It is replaced whole when the
 // configuration is read again, never changed.
@@ -13,18 +16,45 @@ type Policy struct {
 	Lifetime  Lifetime
 	MatchCode bool   // give the agent a match_code even where no acr asks for it
 	Reach     string // the strongest acr that any configured means reaches; what needs more is refused at once
+
+	HintIssuers map[string]HintIssuer // iss :: whose login_hint_tokens count
+	Documents   *Documents            // clients whose client_id is the URL of their metadata; nil: none
+	FAPI        bool                  // some client has ProfileFAPI, so the metadata says what that profile needs
+	DPoPNonce   bool                  // every DPoP proof must carry a nonce of ours
+}
+
+// HintIssuer is a service that names people in signed hints (CIBA Core §7.1).
+type HintIssuer struct {
+	JWKS    json.RawMessage
+	JWKSURI string // instead of JWKS
+}
+
+// Documents is what a client gets that nobody registered: its client_id is the
+// URL of its metadata document. A registered client of the same client_id has
+// what its entry says instead.
+type Documents struct {
+	Hosts           []string // "agent.example", or "*.agent.example" for every host below it
+	People          string   // as in Client: "linked" or "any"
+	Scope           string   // as in Client
+	DefaultResource string
+	Resources       []string
 }
 
 // Lifetime bounds a request and what it yields.
 type Lifetime struct {
 	Default, Min, Max time.Duration // of a request; 300 s, 10 s, 3600 s
 	Token             time.Duration // of an access token; 300 s
+	Renew             time.Duration // from the decision on, in which a refresh token works; 0: there are none
 }
 
 // Scope is a scope that may be asked for.
 type Scope struct {
 	Words  map[string]string // language :: what it lets the agent do
 	MinACR string
+
+	// Unattended scopes are granted to a client's own credentials without
+	// asking a person.
+	Unattended bool
 }
 
 // Resource is an API that tokens may be for.

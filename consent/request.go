@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"time"
 )
@@ -29,6 +30,40 @@ type Party struct {
 	ID   string `json:"id"`             // client_id
 	Name string `json:"name"`           // display name, checked by CheckName
 	Host string `json:"host,omitempty"` // verified host, empty when none is known
+
+	// Group is what a freeze and the budgets count where it is not the
+	// client alone, see [Client.Group].
+	Group string `json:"group,omitempty"`
+}
+
+// Counted is the client or group that freezes and budgets count.
+func (p *Party) Counted() string {
+	if p.Group != "" {
+		return p.Group
+	}
+	return p.ID
+}
+
+// Grant is how the client asks, and so by which handle it asks again.
+type Grant string
+
+const (
+	GrantCIBA              Grant = ""                   // backchannel authentication: auth_req_id; the token is the person's
+	GrantClientCredentials Grant = "client_credentials" // deferred token response: deferral_code; the token is the client's own
+)
+
+// Binding names the key that a token is bound to: its confirmation method
+// ("jkt" of RFC 9449, "x5t#S256" of RFC 8705), a colon, and the thumbprint.
+// Empty: none.
+type Binding string
+
+// Tag is a hash of the binding, for comparing in memory.
+func (b Binding) Tag() (tag [8]byte) {
+	if b != "" {
+		sum := sha256.Sum256([]byte(b))
+		copy(tag[:], sum[:])
+	}
+	return tag
 }
 
 // Request is the asked fact: who asks whom for what, how sure the answer must
@@ -38,6 +73,7 @@ type Request struct {
 	ID        ID        `json:"id"`
 	Issuer    string    `json:"issuer"`
 	Door      Door      `json:"door"`
+	Grant     Grant     `json:"grant,omitempty"`
 	Client    Party     `json:"client"`
 	Actors    []Party   `json:"actors,omitempty"` // act chain, innermost last
 	Approver  string    `json:"approver"`         // person id
@@ -53,7 +89,10 @@ type Request struct {
 
 	AskedAt       time.Time `json:"asked_at"`
 	ExpiresAt     time.Time `json:"expires_at"`
-	GrantLifetime int       `json:"grant_lifetime"` // seconds that the token will live
+	GrantLifetime int       `json:"grant_lifetime"`      // seconds that the token will live
+	Renewable     int       `json:"renewable,omitempty"` // seconds after the decision in which the client may get the token anew; 0: not at all
+
+	Binding Binding `json:"cnf,omitempty"` // the key that asked; only it may redeem
 
 	Mode     DeliveryMode `json:"mode"`
 	Interval int          `json:"interval"` // seconds between polls

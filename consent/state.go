@@ -13,6 +13,7 @@ type State struct {
 	Misses   []Miss
 	Decided  *Decision
 	Settled  *Settlement
+	Renewals []Renewal // by number, from 1 up
 	Revoked  *Revocation
 	Notices  []Notice
 	Notified map[int]Notified // by notice

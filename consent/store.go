@@ -47,6 +47,9 @@ type Store interface {
 	// Settle writes s unless the request is settled; then it returns the
 	// stored settlement with ErrSettled.
 	Settle(ctx context.Context, id ID, s Settlement) (Settlement, error)
+	// Renew writes r.N of a redeemed request; ErrClaimed if it exists and is
+	// not our own retry (same nonce).
+	Renew(ctx context.Context, id ID, r Renewal) error
 	// Revoke writes r; a second one is ignored.
 	Revoke(ctx context.Context, id ID, r Revocation) error
 	// Claim writes notice n.N; ErrClaimed if it exists.
@@ -54,9 +57,10 @@ type Store interface {
 	// Notified writes the answer to notice n.N; a second one is ignored.
 	Notified(ctx context.Context, id ID, n Notified) error
 
-	// Once reports whether key is seen for the first time within an hour, in
-	// any process. Keys are hashed before they are stored.
-	Once(ctx context.Context, key string) (bool, error)
+	// Once reports whether key is seen for the first time, in any process. It
+	// is remembered until the time given, which is at most an hour and a
+	// minute ahead. Keys are hashed before they are stored.
+	Once(ctx context.Context, key string, until time.Time) (bool, error)
 	// First is Once for a year and across restarts, for what stays genuine
 	// whenever it is sent again.
 	First(ctx context.Context, key string) (bool, error)
@@ -82,6 +86,7 @@ type Store interface {
 type Brief struct {
 	ID        ID
 	Client    string
+	Binding   [8]byte // tag of the key that asked; zero: none
 	Pseudonym Pseudonym
 	AskedAt   time.Time
 	ExpiresAt time.Time
@@ -97,12 +102,12 @@ type Brief struct {
 type History struct {
 	Open   []Brief              // pending requests, oldest first
 	Recent []Past               // requests of the last 24 hours that limits count
-	Frozen map[string]time.Time // client id :: until when
+	Frozen map[string]time.Time // client id or group :: until when
 }
 
 // Past is one recent request in a person's history.
 type Past struct {
-	Client  string
+	Client  string // client id, or the group that counts instead
 	AskedAt time.Time
 	Verb    Verb // empty while pending
 	At      time.Time

@@ -195,6 +195,7 @@ func copyState(st *consent.State) consent.State {
 	c := *st
 	c.Tried = slices.Clone(st.Tried)
 	c.Misses = slices.Clone(st.Misses)
+	c.Renewals = slices.Clone(st.Renewals)
 	c.Notices = slices.Clone(st.Notices)
 	c.Outcomes = maps.Clone(st.Outcomes)
 	c.Receipts = maps.Clone(st.Receipts)
@@ -220,6 +221,8 @@ func insert(st *consent.State, p place, v any) {
 		st.Decided = &v
 	case consent.Settlement:
 		st.Settled = &v
+	case consent.Renewal:
+		st.Renewals = ordered(st.Renewals, v, func(r consent.Renewal) int { return r.N })
 	case consent.Revocation:
 		st.Revoked = &v
 	case consent.Notice:

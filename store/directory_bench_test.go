@@ -93,7 +93,7 @@ func BenchmarkOnce(b *testing.B) {
 	s, _ := openBench(b)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if first, err := s.Once(b.Context(), fmt.Sprint(rand.Uint64())); err != nil || !first {
+			if first, err := s.Once(b.Context(), fmt.Sprint(rand.Uint64()), time.Now().Add(time.Minute)); err != nil || !first {
 				b.Error(first, err)
 				return
 			}

@@ -219,6 +219,30 @@ func (s *Store) Report(ctx context.Context, id consent.ID, r consent.Receipt) er
 	return s.follows(ctx, place{id, consent.FactReceipt, r.N}, label{At: r.At}, r)
 }
 
+// Renew implements consent.Store.
+func (s *Store) Renew(ctx context.Context, id consent.ID, r consent.Renewal) error {
+	if r.Nonce == "" {
+		return errNonce
+	}
+	st, err := s.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	err = s.put(ctx, st.Request, place{id, consent.FactRenewed, r.N}, label{At: r.At}, r)
+	var taken *takenError
+	if !errors.As(err, &taken) {
+		return err
+	}
+	var there consent.Renewal
+	if _, err := s.decode(ctx, taken.found, &there); err != nil {
+		return err
+	}
+	if there.Nonce == r.Nonce {
+		return nil
+	}
+	return consent.ErrClaimed
+}
+
 // Revoke implements consent.Store.
 func (s *Store) Revoke(ctx context.Context, id consent.ID, r consent.Revocation) error {
 	return s.follows(ctx, place{ID: id, Kind: consent.FactRevoked}, label{At: r.At}, r)

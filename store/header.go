@@ -127,7 +127,7 @@ type place struct {
 // numbered tells the kinds that carry a number from those that do not.
 var numbered = map[consent.FactKind]bool{
 	consent.FactAsked: false, consent.FactDecided: false, consent.FactSettled: false, consent.FactRevoked: false,
-	consent.FactTried: true, consent.FactOutcome: true, consent.FactReceipt: true, consent.FactMissed: true,
+	consent.FactTried: true, consent.FactOutcome: true, consent.FactReceipt: true, consent.FactMissed: true, consent.FactRenewed: true,
 	consent.FactNotice: true, consent.FactNotified: true,
 }
 

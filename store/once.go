@@ -8,14 +8,15 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
 
-// Once reports whether key is seen for the first time within an hour, in any
-// process. Only its SHA-256 is stored, in memory. After an error the key may
+// Once reports whether key is seen for the first time, in any process; it is
+// remembered for an hour. Only its SHA-256 is stored, in memory. After an error the key may
 // count as seen.
-func (s *Store) Once(ctx context.Context, key string) (bool, error) {
+func (s *Store) Once(ctx context.Context, key string, until time.Time) (bool, error) {
 	err := s.publishVolatile(ctx, &nats.Msg{Subject: s.names.subject("jti", hashed(key))})
 	switch {
 	case err == nil:

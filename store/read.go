@@ -98,6 +98,8 @@ func (s *Store) decodeInto(ctx context.Context, st *consent.State, p place, m me
 		return decodeAs[consent.Decision](ctx, s, st, p, m)
 	case consent.FactSettled:
 		return decodeAs[consent.Settlement](ctx, s, st, p, m)
+	case consent.FactRenewed:
+		return decodeAs[consent.Renewal](ctx, s, st, p, m)
 	case consent.FactRevoked:
 		return decodeAs[consent.Revocation](ctx, s, st, p, m)
 	case consent.FactNotice:

@@ -147,7 +147,12 @@ func TestOnce(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	stores, ctx := []*Store{g.open(t), g.open(t)}, t.Context()
-	for name, once := range map[string]func(*Store, context.Context, string) (bool, error){"Once": (*Store).Once, "First": (*Store).First} {
+	for name, once := range map[string]func(*Store, context.Context, string) (bool, error){
+		"Once": func(s *Store, ctx context.Context, key string) (bool, error) {
+			return s.Once(ctx, key, time.Now().Add(time.Minute))
+		},
+		"First": (*Store).First,
+	} {
 		for round := range 20 {
 			var first atomic.Int32
 			var all sync.WaitGroup

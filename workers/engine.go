@@ -249,7 +249,7 @@ func (e *Engine) person(ctx context.Context, s *consent.State, pol *consent.Poli
 	}
 	p := Person{Devices: devices}
 	if len(devices) > 0 && pol.Limits != nil && len(s.Tried) == 0 {
-		p.Silent = pol.Silent(s.Request.Client.ID, e.cfg.Store.History(s.Request.Pseudonym), e.cfg.Now())
+		p.Silent = pol.Silent(s.Request.Client.Counted(), e.cfg.Store.History(s.Request.Pseudonym), e.cfg.Now())
 	}
 	return p, nil
 }

@@ -26,6 +26,9 @@ const (
 
 	fewScopes = 8
 
+	// longKey is as long as any thumbprint.
+	longKey = "0123456789012345678901234567890123456789012"
+
 	// countingStripes is how many people's requests can be counted and stored
 	// at a time.
 	countingStripes = 128
@@ -64,7 +67,11 @@ func (s *Server) ask(ctx context.Context, who caller, f form) (*ack, error) {
 	if err := mayAsk(who.Client); err != nil {
 		return nil, err
 	}
-	req, list, err := s.parse(who.Client, f, policy, now)
+	f, err := s.unsign(ctx, who, f)
+	if err != nil {
+		return nil, err
+	}
+	req, list, err := s.parse(who, f, policy, now)
 	if err != nil {
 		return nil, err
 	}
@@ -93,20 +100,21 @@ func (s *Server) ask(ctx context.Context, who caller, f form) (*ack, error) {
 
 // parse makes a request of the form; approver, acr and id are still missing.
 // Parameters that mean nothing here are ignored (CIBA Core §7.2).
-func (s *Server) parse(c *consent.Client, f form, policy *consent.Policy, now time.Time) (*consent.Request, details.List, error) {
-	if f.get("request") != "" {
-		return nil, nil, refuse(InvalidRequest, "request: signed requests are not supported here, send the parameters in the form")
-	}
+func (s *Server) parse(who caller, f form, policy *consent.Policy, now time.Time) (*consent.Request, details.List, error) {
+	c := who.Client
 	req := &consent.Request{
 		V: consent.Version, Issuer: s.cfg.Issuer, Door: consent.DoorCIBA,
-		Client: consent.Party{ID: c.ID, Name: c.Name, Host: c.Host},
-		Salt:   make([]byte, saltSize), Mode: c.Mode, Interval: interval, Narrowable: true,
+		Client: consent.Party{ID: c.ID, Name: c.Name, Host: c.Host}, Binding: who.key,
+		Salt: make([]byte, saltSize), Mode: c.Mode, Interval: interval, Narrowable: true,
 		BindingMessage: f.get("binding_message"), AskedAt: now,
 		GrantLifetime: seconds(or(policy.Lifetime.Token, defaultToken)),
 	}
 	rand.Read(req.Salt) // never fails
 	if req.Client.Name == "" {
 		req.Client.Name = c.ID
+	}
+	if group := c.Group(); group != c.ID {
+		req.Client.Group = group
 	}
 	if req.Mode == "" {
 		req.Mode = consent.Poll
@@ -143,7 +151,7 @@ func fits(req *consent.Request) error {
 	if req.Details == nil && len(req.Scope) <= fewScopes {
 		return nil
 	}
-	raw, err := json.Marshal(accessClaimsOf(req, &consent.Decision{ACR: consent.ACRMatch}, req.AskedAt))
+	raw, err := json.Marshal(accessClaimsOf(req, &consent.Decision{ACR: consent.ACRMatch}, "jkt:"+longKey, req.AskedAt))
 	if err != nil {
 		return err
 	}

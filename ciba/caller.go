@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -16,82 +17,123 @@ const (
 	// GrantCIBA is the grant type of CIBA Core §10.1.
 	GrantCIBA = "urn:openid:params:grant-type:ciba"
 
-	methodBasic = "client_secret_basic"
-	methodPost  = "client_secret_post"
-
 	// maxCredentials bounds the base64 text of one Authorization header.
 	maxCredentials = 2 << 10
 )
 
-// caller is an authenticated client. The key that its tokens are bound to
-// belongs here, beside it.
-type caller struct{ *consent.Client }
+// Ways in which a client proves who it is (RFC 6749 §2.3, OpenID Connect Core
+// §9, RFC 8705 §2).
+const (
+	methodBasic      = "client_secret_basic"
+	methodPost       = "client_secret_post"
+	methodKey        = "private_key_jwt"
+	methodTLS        = "tls_client_auth"
+	methodSelfSigned = "self_signed_tls_client_auth"
+)
+
+// caller is an authenticated client, and the key that it has just proved to
+// hold.
+type caller struct {
+	*consent.Client
+	key consent.Binding
+}
+
+// credentials are what a request says about who sent it. Exactly one of
+// secret, assertion and certificate counts.
+type credentials struct {
+	id, secret, assertion string
+	method                string // methodTLS stands for both that rest on a certificate
+	certificate           *x509.Certificate
+}
 
 // authenticate returns who sent r with the form f (RFC 6749 §2.3, CIBA Core
 // §7.1). Exactly one method may be used. An unknown client, a wrong secret and
 // a method that the client did not register are one answer.
-func (s *Server) authenticate(ctx context.Context, r *http.Request, f form) (caller, error) {
-	id, secret, method, err := credentials(r.Header["Authorization"], f)
+func (s *Server) authenticate(ctx context.Context, r *http.Request, f form) (*consent.Client, error) {
+	given, err := readCredentials(r, f)
 	if err != nil {
-		return caller{}, err
+		return nil, err
 	}
-	given := sha256.Sum256([]byte(secret))
-	c, err := s.cfg.Directory.Client(ctx, id)
+	c, err := s.client(ctx, given.id)
 	switch {
 	case errors.Is(err, consent.ErrNotFound):
-		return caller{}, errCredentials
+		return nil, errCredentials
 	case err != nil:
-		return caller{}, err
-	case !mayUse(c, method):
-		return caller{}, errCredentials
+		return nil, err
+	case !mayUse(c, given.method):
+		return nil, errCredentials
 	}
-	right := 0
+	switch given.method {
+	case methodKey:
+		err = s.checkAssertion(ctx, c, given.assertion)
+	case methodTLS:
+		err = s.checkCertificate(ctx, c, r.TLS.PeerCertificates)
+	default:
+		err = checkSecret(c, given.secret)
+	}
+	return c, err
+}
+
+func checkSecret(c *consent.Client, secret string) error {
+	given, right := sha256.Sum256([]byte(secret)), 0
 	for i := range c.SecretHashes {
 		right |= subtle.ConstantTimeCompare(given[:], c.SecretHashes[i][:])
 	}
 	if right != 1 {
-		return caller{}, errCredentials
+		return errCredentials
 	}
-	return caller{c}, nil
+	return nil
 }
 
 var (
 	errCredentials = &Error{Code: InvalidClient, Description: "unknown client, wrong secret, or an authentication method that is not registered for the client"}
 	errBasic       = &Error{Code: InvalidClient, Description: "Authorization: not Basic with base64 of client_id:client_secret, each form-encoded (RFC 6749 section 2.3.1)"}
+	errMethods     = &Error{Code: InvalidClient, Description: "authenticate the client by the method that is registered for it: client_secret_basic, client_secret_post, private_key_jwt, or a certificate at the mTLS address with client_id in the form"}
 )
 
-// credentials finds the client_id, its secret and the method by which they
-// came.
-func credentials(authorization []string, f form) (id, secret, method string, err error) {
-	id, secret = f.get("client_id"), f.get("client_secret")
-	assertion := f.get("client_assertion") != "" || f.get("client_assertion_type") != ""
+// readCredentials finds the client_id and what is to prove it.
+func readCredentials(r *http.Request, f form) (credentials, error) {
+	authorization := r.Header["Authorization"]
+	c := credentials{id: f.get("client_id"), secret: f.get("client_secret"), assertion: f.get("client_assertion"), certificate: certificate(r)}
+	kind := f.get("client_assertion_type")
 	used := len(authorization)
-	if secret != "" {
-		used++
-	}
-	if assertion {
-		used++
+	for _, given := range [...]bool{c.secret != "", c.assertion != "" || kind != ""} {
+		if given {
+			used++
+		}
 	}
 	switch {
 	case used > 1:
-		return "", "", "", refuse(InvalidRequest, "use one method of client authentication, %s or %s", methodBasic, methodPost)
-	case assertion:
-		return "", "", "", refuse(InvalidClient, "client_assertion: not accepted here, use %s or %s", methodBasic, methodPost)
+		return c, refuse(InvalidRequest, "use one method of client authentication")
 	case len(authorization) == 1:
-		named, secret, ok := parseBasic(authorization[0])
+		id, secret, ok := parseBasic(authorization[0])
 		if !ok {
-			return "", "", "", errBasic
+			return c, errBasic
 		}
-		if id != "" && id != named {
-			return "", "", "", refuse(InvalidClient, "client_id: differs from the one in Authorization")
+		if c.id != "" && c.id != id {
+			return c, refuse(InvalidClient, "client_id: differs from the one in Authorization")
 		}
-		return named, secret, methodBasic, nil
-	case secret != "" && id != "":
-		return id, secret, methodPost, nil
-	case secret != "":
-		return "", "", "", refuse(InvalidClient, "client_id: required beside client_secret")
+		c.id, c.secret, c.method = id, secret, methodBasic
+	case c.assertion != "" || kind != "":
+		if c.assertion == "" || kind != assertionType {
+			return c, refuse(InvalidClient, "client_assertion: send a JWT in it, and client_assertion_type %s", assertionType)
+		}
+		id, ok := assertedBy(c.assertion)
+		if !ok || c.id != "" && c.id != id {
+			return c, refuse(InvalidClient, "client_assertion: not a JWT whose iss and sub are the client_id")
+		}
+		c.id, c.method = id, methodKey
+	case c.secret != "":
+		c.method = methodPost
+	case c.certificate != nil:
+		c.method = methodTLS
+	default:
+		return c, errMethods
 	}
-	return "", "", "", refuse(InvalidClient, "authenticate the client with %s or %s", methodBasic, methodPost)
+	if c.id == "" {
+		return c, refuse(InvalidClient, "client_id: required beside client_secret or a certificate")
+	}
+	return c, nil
 }
 
 // parseBasic reads an Authorization header of scheme Basic: client_id and
@@ -123,7 +165,13 @@ func parseBasic(header string) (id, secret string, ok bool) {
 // mayUse reports whether the client may authenticate by method. Both ways of
 // sending a secret are open to a client that registered none or Basic.
 func mayUse(c *consent.Client, method string) bool {
-	return c.AuthMethod == method || c.AuthMethod == "" || c.AuthMethod == methodBasic && method == methodPost
+	switch c.AuthMethod {
+	case "", methodBasic:
+		return method == methodBasic || method == methodPost
+	case methodSelfSigned:
+		return method == methodTLS
+	}
+	return c.AuthMethod == method
 }
 
 // mayAsk reports why the client cannot use the CIBA grant (CIBA Core §4).

@@ -94,26 +94,35 @@ func TestDiscovery(t *testing.T) {
 	p.Reach = consent.ACRMatch
 	h.policy.Store(&p)
 	list := func(v ...any) []any { return v }
-	methods := list("client_secret_basic", "client_secret_post")
+	methods := list("client_secret_basic", "client_secret_post", "private_key_jwt", "self_signed_tls_client_auth", "tls_client_auth")
+	algs := list("PS256", "ES256", "EdDSA")
 	want := map[string]any{
 		"issuer": h.url, "token_endpoint": h.url + "/token", "jwks_uri": h.url + "/jwks",
 		"introspection_endpoint": h.url + "/introspect", "revocation_endpoint": h.url + "/revoke",
-		"backchannel_authentication_endpoint":           h.url + "/bc-authorize",
-		"backchannel_token_delivery_modes_supported":    list("poll", "ping"),
-		"backchannel_user_code_parameter_supported":     false,
-		"scopes_supported":                              list("calendar", "openid", "payments"),
-		"response_types_supported":                      []any{},
-		"grant_types_supported":                         list(ciba.GrantCIBA),
-		"acr_values_supported":                          list(consent.ACRTap, consent.ACRMatch),
-		"subject_types_supported":                       list("public"),
-		"id_token_signing_alg_values_supported":         list("ES256"),
+		"backchannel_authentication_endpoint":                             h.url + "/bc-authorize",
+		"backchannel_token_delivery_modes_supported":                      list("poll", "ping"),
+		"backchannel_user_code_parameter_supported":                       false,
+		"scopes_supported":                                                list("calendar", "openid", "payments"),
+		"response_types_supported":                                        []any{},
+		"grant_types_supported":                                           list(ciba.GrantCIBA),
+		"acr_values_supported":                                            list(consent.ACRTap, consent.ACRMatch),
+		"subject_types_supported":                                         list("public"),
+		"id_token_signing_alg_values_supported":                           list("ES256", "PS256"),
+		"token_endpoint_auth_signing_alg_values_supported":                algs,
+		"backchannel_authentication_request_signing_alg_values_supported": algs,
+		"dpop_signing_alg_values_supported":                               algs,
+		"tls_client_certificate_bound_access_tokens":                      true,
+		"mtls_endpoint_aliases": map[string]any{
+			"token_endpoint": h.mtls.URL + "/token", "backchannel_authentication_endpoint": h.mtls.URL + "/bc-authorize",
+			"introspection_endpoint": h.mtls.URL + "/introspect", "revocation_endpoint": h.mtls.URL + "/revoke",
+		},
 		"token_endpoint_auth_methods_supported":         methods,
 		"introspection_endpoint_auth_methods_supported": methods,
 		"revocation_endpoint_auth_methods_supported":    methods,
 		"authorization_details_types_supported":         list("data_access", "payment_initiation", "tool_call"),
 		"claims_supported":                              list("iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "at_hash", "urn:openid:params:jwt:claim:auth_req_id"),
 		"claims_parameter_supported":                    false,
-		"request_parameter_supported":                   false,
+		"request_parameter_supported":                   true,
 		"request_uri_parameter_supported":               false,
 	}
 	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {

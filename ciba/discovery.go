@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"slices"
 	"sort"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -32,10 +31,25 @@ type metadata struct {
 	InspectAuthMethods    []string `json:"introspection_endpoint_auth_methods_supported"`
 	RevokeAuthMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
 	DetailsTypes          []string `json:"authorization_details_types_supported"`
+	AssertionAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	RequestAlgs           []string `json:"backchannel_authentication_request_signing_alg_values_supported"`
+	ProofAlgs             []string `json:"dpop_signing_alg_values_supported"`
+	CertificateBound      bool     `json:"tls_client_certificate_bound_access_tokens"`
+	Aliases               *aliases `json:"mtls_endpoint_aliases,omitempty"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint,omitempty"`
 	Claims                []string `json:"claims_supported"`
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
+}
+
+// aliases are the endpoints at the address of client certificates (RFC 8705
+// §5).
+type aliases struct {
+	Token       string `json:"token_endpoint"`
+	Introspect  string `json:"introspection_endpoint"`
+	Revoke      string `json:"revocation_endpoint"`
+	Backchannel string `json:"backchannel_authentication_endpoint"`
 }
 
 // discovery serves both well-known documents.
@@ -44,23 +58,36 @@ func (s *Server) discovery(c echo.Context) error {
 }
 
 func (s *Server) metadata(p *consent.Policy) *metadata {
-	base := strings.TrimSuffix(s.cfg.Issuer, "/")
-	methods := []string{methodBasic, methodPost}
+	methods := []string{methodBasic, methodPost, methodKey}
+	if m := s.cfg.MTLS; m != nil {
+		methods = append(methods, methodSelfSigned)
+		if m.ClientCAs != nil {
+			methods = append(methods, methodTLS)
+		}
+	}
 	m := &metadata{
 		Issuer:                s.cfg.Issuer,
-		TokenEndpoint:         base + "/token",
-		JWKSURI:               base + "/jwks",
-		IntrospectionEndpoint: base + "/introspect",
-		RevocationEndpoint:    base + "/revoke",
-		BackchannelEndpoint:   base + "/bc-authorize",
+		TokenEndpoint:         s.base + pathToken,
+		JWKSURI:               s.base + "/jwks",
+		IntrospectionEndpoint: s.base + pathIntrospect,
+		RevocationEndpoint:    s.base + pathRevoke,
+		BackchannelEndpoint:   s.base + pathBackchannel,
 		DeliveryModes:         []string{string(consent.Poll), string(consent.Ping)},
 		ResponseTypes:         []string{},
 		GrantTypes:            []string{GrantCIBA},
 		SubjectTypes:          []string{"public"},
-		IDTokenAlgs:           []string{"ES256"},
-		TokenAuthMethods:      methods, InspectAuthMethods: methods, RevokeAuthMethods: methods,
+		IDTokenAlgs:           []string{"ES256", "PS256"},
+		AssertionAlgs:         allAlgs, RequestAlgs: allAlgs, ProofAlgs: allAlgs,
+		CertificateBound: s.mtls != "", RequestParameter: true,
+		TokenAuthMethods: methods, InspectAuthMethods: methods, RevokeAuthMethods: methods,
 		DetailsTypes: append([]string{}, s.cfg.Details.Names()...),
 		Claims:       []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "at_hash", "urn:openid:params:jwt:claim:auth_req_id"},
+	}
+	if s.mtls != "" {
+		m.Aliases = &aliases{s.mtls + pathToken, s.mtls + pathIntrospect, s.mtls + pathRevoke, s.mtls + pathBackchannel}
+	}
+	if p.FAPI {
+		m.AuthorizationEndpoint = s.base + pathAuthorize
 	}
 	for name := range p.Scopes {
 		m.Scopes = append(m.Scopes, name)
@@ -80,4 +107,12 @@ func (s *Server) metadata(p *consent.Policy) *metadata {
 // jwks serves the keys that our tokens are signed with.
 func (s *Server) jwks(c echo.Context) error {
 	return writeJSON(c, http.StatusOK, s.cfg.Ring.JWKS())
+}
+
+// pathAuthorize is published where a profile wants an authorization endpoint.
+const pathAuthorize = "/authorize"
+
+// authorize answers what the front channel would ask: there is none here.
+func (s *Server) authorize(echo.Context) error {
+	return refuse(UnsupportedResponseType, "people are asked by the backchannel authentication endpoint here, not in a browser")
 }

@@ -18,24 +18,27 @@ import (
 type Code string
 
 // What an agent may be told: RFC 6749 §5.2, CIBA Core §11 and §13, RFC 8707 §2,
-// RFC 9396 §5.
+// RFC 9396 §5, RFC 9449 §5 and §8.
 const (
-	InvalidRequest        Code = "invalid_request"
-	InvalidClient         Code = "invalid_client"
-	InvalidGrant          Code = "invalid_grant"
-	InvalidScope          Code = "invalid_scope"
-	InvalidTarget         Code = "invalid_target"
-	InvalidDetails        Code = "invalid_authorization_details"
-	InvalidBindingMessage Code = "invalid_binding_message"
-	UnauthorizedClient    Code = "unauthorized_client"
-	UnsupportedGrantType  Code = "unsupported_grant_type"
-	UnknownUserID         Code = "unknown_user_id"
-	AccessDenied          Code = "access_denied"
-	AuthorizationPending  Code = "authorization_pending"
-	SlowDown              Code = "slow_down"
-	ExpiredToken          Code = "expired_token"
-	Unavailable           Code = "temporarily_unavailable"
-	ServerError           Code = "server_error"
+	InvalidRequest          Code = "invalid_request"
+	InvalidClient           Code = "invalid_client"
+	InvalidGrant            Code = "invalid_grant"
+	InvalidScope            Code = "invalid_scope"
+	InvalidTarget           Code = "invalid_target"
+	InvalidDetails          Code = "invalid_authorization_details"
+	InvalidBindingMessage   Code = "invalid_binding_message"
+	UnauthorizedClient      Code = "unauthorized_client"
+	UnsupportedGrantType    Code = "unsupported_grant_type"
+	InvalidDPoPProof        Code = "invalid_dpop_proof"
+	UseDPoPNonce            Code = "use_dpop_nonce"
+	UnsupportedResponseType Code = "unsupported_response_type"
+	UnknownUserID           Code = "unknown_user_id"
+	AccessDenied            Code = "access_denied"
+	AuthorizationPending    Code = "authorization_pending"
+	SlowDown                Code = "slow_down"
+	ExpiredToken            Code = "expired_token"
+	Unavailable             Code = "temporarily_unavailable"
+	ServerError             Code = "server_error"
 )
 
 // statuses holds the codes that are not answered with 400.
@@ -85,11 +88,27 @@ var (
 // handle turns a handler's error into its response.
 func (s *Server) handle(h func(echo.Context) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		if id := c.Request().Header["X-Fapi-Interaction-Id"]; len(id) == 1 && isInteractionID(id[0]) {
+			c.Response().Header()["X-Fapi-Interaction-Id"] = id // FAPI 1.0 Baseline §6.2.1
+		}
 		if err := h(c); err != nil {
 			return s.writeError(c, err)
 		}
 		return nil
 	}
+}
+
+// isInteractionID keeps what is sent back to the form of a UUID.
+func isInteractionID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		if nibble(s[i]) > 15 && s[i] != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // writeError is where errors become responses: RFC 6749 §5.2, with nothing but

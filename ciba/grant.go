@@ -54,7 +54,7 @@ func (s *Server) inspect(ctx context.Context, who caller, token string) (*intros
 	case st.Status() != consent.StatusRedeemed:
 		return &introspection{}, nil
 	}
-	return &introspection{true, "Bearer", c}, nil
+	return &introspection{true, tokenType(c.Confirmation), c}, nil
 }
 
 // mayInspect reports whether the token was issued to the caller, or is for a

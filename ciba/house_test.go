@@ -3,6 +3,8 @@ package ciba_test
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -44,6 +46,8 @@ type house struct {
 	reg    *details.Registry
 	url    string
 	agent  *http.Client
+	mtls   *httptest.Server // asks for client certificates
+	ca     tls.Certificate  // issues those of tls_client_auth
 	ahead  atomic.Int64
 	policy atomic.Pointer[consent.Policy]
 	ready  atomic.Pointer[error]
@@ -127,9 +131,18 @@ func open(t testing.TB, extra ...consent.Client) *house {
 	srv := httptest.NewServer(e)
 	t.Cleanup(srv.Close)
 	h.echo, h.url, h.agent = e, srv.URL, srv.Client()
+	h.mtls = httptest.NewUnstartedServer(e)
+	h.mtls.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	h.mtls.StartTLS()
+	t.Cleanup(h.mtls.Close)
+	h.ca = newSigner(t, "ES256", "Example CA").certificate(nil, func(c *x509.Certificate) {
+		c.IsCA, c.BasicConstraintsValid, c.KeyUsage, c.ExtKeyUsage = true, true, x509.KeyUsageCertSign, nil
+	})
+	cas := x509.NewCertPool()
+	cas.AddCert(h.ca.Leaf)
 	h.door, err = ciba.NewServer(ciba.Config{
 		Issuer: h.url, Store: h.Store, Directory: h.Store, Handles: keys.NewHandles(h.Root), Ring: h.ring, Details: h.reg,
-		Outbound: out, Policy: h.policy.Load, Ready: h.isReady, Dev: true, Now: h.now, Log: log,
+		MTLS: &ciba.MTLS{URL: h.mtls.URL, ClientCAs: cas}, Outbound: out, Policy: h.policy.Load, Ready: h.isReady, Dev: true, Now: h.now, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -184,8 +197,28 @@ func (h *house) send(method, path, body string, header ...string) *response {
 	return res
 }
 
+// over sends a form to the address of client certificates.
+func (h *house) over(cert *tls.Certificate, path string, v url.Values, header ...string) *response {
+	h.t.Helper()
+	client := h.mtls.Client()
+	transport := client.Transport.(*http.Transport).Clone()
+	defer transport.CloseIdleConnections()
+	if cert != nil {
+		transport.TLSClientConfig.Certificates = []tls.Certificate{*cert}
+	}
+	res, err := h.exchange(h.t.Context(), &http.Client{Transport: transport}, http.MethodPost, h.mtls.URL+path, v.Encode(), header...)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return res
+}
+
 func (h *house) try(ctx context.Context, method, path, body string, header ...string) (*response, error) {
-	r, err := http.NewRequestWithContext(ctx, method, h.url+path, strings.NewReader(body))
+	return h.exchange(ctx, h.agent, method, h.url+path, body, header...)
+}
+
+func (h *house) exchange(ctx context.Context, client *http.Client, method, url, body string, header ...string) (*response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +228,7 @@ func (h *house) try(ctx context.Context, method, path, body string, header ...st
 			r.Header.Del(header[i])
 		}
 	}
-	res, err := h.agent.Do(r)
+	res, err := client.Do(r)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +240,7 @@ func (h *house) try(ctx context.Context, method, path, body string, header ...st
 	out := &response{status: res.StatusCode, header: res.Header, raw: string(raw)}
 	if len(raw) > 0 {
 		if err := json.Unmarshal(raw, &out.body); err != nil {
-			h.t.Errorf("%s answered no JSON object: %q", path, raw)
+			h.t.Errorf("%s answered no JSON object: %q", url, raw)
 		}
 	}
 	return out, nil

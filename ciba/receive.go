@@ -8,7 +8,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// receive reads a POST: readiness, method, form, client, in this order.
+// receive reads a POST: method, readiness, form, client, sender's key, in this
+// order.
 func (s *Server) receive(c echo.Context) (caller, form, error) {
 	r := c.Request()
 	if r.Method != http.MethodPost {
@@ -23,8 +24,12 @@ func (s *Server) receive(c echo.Context) (caller, form, error) {
 	if err != nil {
 		return caller{}, nil, err
 	}
-	who, err := s.authenticate(r.Context(), r, f)
-	return who, f, err
+	client, err := s.authenticate(r.Context(), r, f)
+	if err != nil {
+		return caller{}, nil, err
+	}
+	key, err := s.senderKey(c, client)
+	return caller{client, key}, f, err
 }
 
 // answer writes v as JSON.

@@ -40,6 +40,7 @@ type accessClaims struct {
 	AMR           []string        `json:"amr,omitempty"`
 	AuthTime      int64           `json:"auth_time"`
 	GrantedDigest consent.Digest  `json:"granted_digest"`
+	Confirmation  *confirmation   `json:"cnf,omitempty"`
 }
 
 // idClaims are those of an ID token (OpenID Connect Core §2, CIBA Core §10.3.1).
@@ -66,8 +67,9 @@ type tokens struct {
 	Details     json.RawMessage `json:"authorization_details,omitempty"`
 }
 
-// accessClaimsOf says what was granted by d, in a token issued at the time.
-func accessClaimsOf(req *consent.Request, d *consent.Decision, at time.Time) *accessClaims {
+// accessClaimsOf says what was granted by d, in a token issued at the time to
+// the holder of a key.
+func accessClaimsOf(req *consent.Request, d *consent.Decision, key consent.Binding, at time.Time) *accessClaims {
 	granted := req.Details
 	if d.Granted != nil {
 		granted = d.Granted
@@ -77,12 +79,13 @@ func accessClaimsOf(req *consent.Request, d *consent.Decision, at time.Time) *ac
 		IssuedAt: at.Unix(), Expiry: at.Unix() + int64(req.GrantLifetime), JTI: req.ID.String(),
 		Scope: strings.Join(req.Scope, " "), Details: granted,
 		ACR: d.ACR, AMR: d.AMR, AuthTime: d.At.Unix(), GrantedDigest: d.GrantedDigest,
+		Confirmation: confirmationOf(key),
 	}
 }
 
 // redeem settles an approved request and signs its tokens. The first writer
 // settles; nothing is signed that is not settled.
-func (s *Server) redeem(ctx context.Context, st *consent.State, handle string) (*tokens, error) {
+func (s *Server) redeem(ctx context.Context, who caller, st *consent.State, handle string) (*tokens, error) {
 	now := s.cfg.Now()
 	if err := ctx.Err(); err != nil { // a caller that has gone is not settled for
 		return nil, err
@@ -93,9 +96,9 @@ func (s *Server) redeem(ctx context.Context, st *consent.State, handle string) (
 		}
 		return nil, ended(st)
 	}
-	c := accessClaimsOf(st.Request, st.Decided, now)
+	c := accessClaimsOf(st.Request, st.Decided, who.key, now)
 	won, err := s.settle(ctx, st, consent.Settlement{
-		Verb: consent.Redeemed, JTI: c.JTI, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.Expiry, 0).UTC(), At: now,
+		Verb: consent.Redeemed, JTI: c.JTI, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.Expiry, 0).UTC(), Binding: who.key, At: now,
 	})
 	if err != nil {
 		return nil, err
@@ -103,7 +106,7 @@ func (s *Server) redeem(ctx context.Context, st *consent.State, handle string) (
 	if !won {
 		return nil, ended(st)
 	}
-	return s.sign(c, handle)
+	return s.sign(who.Client, c, handle)
 }
 
 // settle writes m unless the request is settled, and puts into st what is
@@ -123,14 +126,18 @@ func (s *Server) settle(ctx context.Context, st *consent.State, m consent.Settle
 	return false, err
 }
 
-// sign returns the token response for settled claims.
-func (s *Server) sign(c *accessClaims, handle string) (*tokens, error) {
+// sign returns the token response for settled claims of the client.
+func (s *Server) sign(who *consent.Client, c *accessClaims, handle string) (*tokens, error) {
 	access, err := s.cfg.Ring.Sign(typeAccess, c)
 	if err != nil {
 		return nil, err
 	}
 	hash := sha256.Sum256([]byte(access))
-	id, err := s.cfg.Ring.Sign(typeID, &idClaims{
+	sign := s.cfg.Ring.Sign
+	if who.IDTokenAlg == "PS256" {
+		sign = s.cfg.Ring.SignPS256
+	}
+	id, err := sign(typeID, &idClaims{
 		Issuer: c.Issuer, Subject: c.Subject, Audience: c.ClientID, Expiry: c.Expiry, IssuedAt: c.IssuedAt,
 		AuthTime: c.AuthTime, ACR: c.ACR, AMR: c.AMR,
 		ATHash:    base64.RawURLEncoding.EncodeToString(hash[:len(hash)/2]),
@@ -140,7 +147,7 @@ func (s *Server) sign(c *accessClaims, handle string) (*tokens, error) {
 		return nil, err
 	}
 	return &tokens{
-		AccessToken: access, TokenType: "Bearer", ExpiresIn: int(c.Expiry - c.IssuedAt), IDToken: id,
+		AccessToken: access, TokenType: tokenType(c.Confirmation), ExpiresIn: int(c.Expiry - c.IssuedAt), IDToken: id,
 		Scope: c.Scope, Details: c.Details,
 	}, nil
 }

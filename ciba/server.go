@@ -27,7 +27,8 @@ type Config struct {
 	Ring      *keys.Ring             // signs tokens
 	Details   *details.Registry      // types of authorization_details
 	Policy    func() *consent.Policy // the policy that stands now, never nil
-	Outbound  *outbound.Client       // reaches notification endpoints
+	Outbound  *outbound.Client       // reaches notification endpoints, and keys and metadata of clients
+	MTLS      *MTLS                  // nil: no client certificates
 	Ready     func() error           // nil: always ready; an error is answered with 503
 	Dev       bool                   // hints may name the issuer with either scheme
 	Now       func() time.Time       // the clock
@@ -39,7 +40,11 @@ type Server struct {
 	cfg      Config
 	pace     pace
 	holds    holds
+	keySets  keySets
 	counting [countingStripes]sync.Mutex // by person, see admit
+
+	base, mtls string   // our addresses, without a slash at the end; mtls may be empty
+	names      []string // by what clients may call us in aud: the issuer, then our endpoints
 }
 
 // NewServer returns a Server; it starts nothing.
@@ -48,25 +53,41 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(cfg.Issuer, "?#") || u.Scheme != "https" && !(u.Scheme == "http" && (cfg.Dev || isLoopback(u.Hostname()))) {
 		return nil, fmt.Errorf("opening the agents' door: issuer %q must be an https URL without query and fragment (http only on loopback)", cfg.Issuer)
 	}
-	return &Server{cfg: cfg}, nil
+	s := &Server{cfg: cfg, base: strings.TrimSuffix(cfg.Issuer, "/")}
+	s.names = []string{cfg.Issuer, s.base + pathToken, s.base + pathBackchannel}
+	if cfg.MTLS != nil {
+		s.mtls = strings.TrimSuffix(cfg.MTLS.URL, "/")
+		s.names = append(s.names, s.mtls+pathToken, s.mtls+pathBackchannel)
+	}
+	return s, nil
 }
+
+// Paths of the endpoints.
+const (
+	pathToken       = "/token"
+	pathBackchannel = "/bc-authorize"
+	pathIntrospect  = "/introspect"
+	pathRevoke      = "/revoke"
+)
 
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// Register adds the agents' routes to e.
+// Register adds the agents' routes to e: that of the public listener, and that
+// of MTLS.
 func (s *Server) Register(e *echo.Echo) {
 	read := []string{http.MethodGet, http.MethodHead}
 	e.Match(read, "/.well-known/openid-configuration", s.handle(s.discovery))
 	e.Match(read, "/.well-known/oauth-authorization-server", s.handle(s.discovery))
 	e.Match(read, "/jwks", s.handle(s.jwks))
-	e.Any("/bc-authorize", s.handle(s.bcAuthorize))
-	e.Any("/token", s.handle(s.token))
+	e.Any(pathBackchannel, s.handle(s.bcAuthorize))
+	e.Any(pathToken, s.handle(s.token))
 	e.Any("/oauth/token", s.handle(s.token))
-	e.Any("/introspect", s.handle(s.introspect))
-	e.Any("/revoke", s.handle(s.revoke))
+	e.Any(pathIntrospect, s.handle(s.introspect))
+	e.Any(pathRevoke, s.handle(s.revoke))
+	e.Any(pathAuthorize, s.handle(s.authorize))
 }
 
 // Drain ends every held poll with its present answer and holds no more. Call

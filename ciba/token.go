@@ -1,6 +1,7 @@
 package ciba
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -46,6 +47,9 @@ func (s *Server) exchange(ctx context.Context, who caller, f form, wait time.Dur
 	if err := mayAsk(who.Client); err != nil {
 		return nil, err
 	}
+	if err := needsKey(who); err != nil {
+		return nil, err
+	}
 	handle := f.get("auth_req_id")
 	if handle == "" {
 		return nil, refuse(InvalidRequest, "auth_req_id: missing, send the one that the backchannel authentication endpoint returned")
@@ -61,7 +65,7 @@ func (s *Server) exchange(ctx context.Context, who caller, f form, wait time.Dur
 	if st.Status() != consent.StatusApproved {
 		return nil, ended(st)
 	}
-	return s.redeem(ctx, st, handle)
+	return s.redeem(ctx, who, st, handle)
 }
 
 // await returns the state of the caller's own request once it is decided, or
@@ -71,6 +75,13 @@ func (s *Server) await(ctx context.Context, who caller, id consent.ID, wait time
 	if b, known := s.cfg.Store.Peek(id); known {
 		if b.Client != who.ID {
 			return nil, errForeign
+		}
+		if b.Binding != [8]byte{} && b.Binding != who.key.Tag() {
+			st, err := s.owned(ctx, who, id)
+			if err == nil {
+				err = mayRedeem(who, st.Request.Binding)
+			}
+			return nil, cmp.Or(err, error(errForeign))
 		}
 		if b.Decided == "" && s.cfg.Now().Before(b.ExpiresAt) {
 			if err := s.hold(ctx, id, b.Interval, b.ExpiresAt, wait); err != nil {
@@ -84,6 +95,9 @@ func (s *Server) await(ctx context.Context, who caller, id consent.ID, wait time
 		if err = s.hold(ctx, id, st.Request.Interval, st.Request.ExpiresAt, wait); err == nil {
 			st, err = s.owned(ctx, who, id)
 		}
+	}
+	if err == nil {
+		err = mayRedeem(who, st.Request.Binding)
 	}
 	if err != nil {
 		return nil, err

@@ -1,0 +1,194 @@
+package ciba
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"ringback/consent"
+	"ringback/keys"
+)
+
+const (
+	// assertionType is the value of client_assertion_type (RFC 7523 §2.2).
+	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+	// longestProof is how far ahead what a client signs may end. For so long
+	// its jti is remembered.
+	longestProof = time.Hour
+
+	// Clocks differ: something may be signed ahead of ours, and end a little
+	// after it did by ours.
+	aheadOfUs = 30 * time.Second
+	behindUs  = 10 * time.Second
+
+	maxJTI = 256
+)
+
+// assertionTypes are the typ values of an assertion: RFC 7523bis names one and
+// older clients send none or JWT.
+var assertionTypes = []string{"", "JWT", "client-authentication+jwt"}
+
+// Algorithms of what clients sign. FAPI permits the first two.
+var (
+	fapiAlgs = []string{"PS256", "ES256"}
+	allAlgs  = []string{"PS256", "ES256", "EdDSA"}
+)
+
+// algs are the algorithms that the client may sign with: the registered one,
+// else all that its profile permits.
+func algs(c *consent.Client, registered string) []string {
+	permitted := allAlgs
+	if c.Strict() {
+		permitted = fapiAlgs
+	}
+	if registered == "" {
+		return permitted
+	}
+	if slices.Contains(permitted, registered) {
+		return []string{registered}
+	}
+	return nil
+}
+
+// proofClaims are the registered claims of something that a client signed for
+// us (RFC 7519 §4.1).
+type proofClaims struct {
+	Issuer    string   `json:"iss"`
+	Subject   string   `json:"sub"`
+	Audience  audience `json:"aud"`
+	JTI       string   `json:"jti"`
+	Expiry    moment   `json:"exp"`
+	NotBefore moment   `json:"nbf"`
+	IssuedAt  moment   `json:"iat"`
+}
+
+// audience is one string, or a list of them.
+type audience struct {
+	list   []string
+	single bool // it was a string
+}
+
+func (a *audience) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil && b[0] == '"' {
+		a.list, a.single = []string{one}, true
+		return nil
+	}
+	return json.Unmarshal(b, &a.list)
+}
+
+// moment is a NumericDate (RFC 7519 §2); zero when absent.
+type moment struct{ time.Time }
+
+func (m *moment) UnmarshalJSON(b []byte) error {
+	var n float64
+	if err := json.Unmarshal(b, &n); err != nil {
+		return err
+	}
+	if b[0] == 'n' || n < 1 || n > math.MaxInt32*4 {
+		return errors.New("not a time")
+	}
+	whole, part := math.Modf(n)
+	m.Time = time.Unix(int64(whole), int64(part*1e9))
+	return nil
+}
+
+// assertedBy returns who an assertion says that it is of, before anything
+// about it is verified.
+func assertedBy(assertion string) (string, bool) {
+	if len(assertion) > keys.MaxToken {
+		return "", false
+	}
+	_, rest, _ := strings.Cut(assertion, ".")
+	body, _, _ := strings.Cut(rest, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(body)
+	if err != nil {
+		return "", false
+	}
+	var c struct {
+		Subject string `json:"sub"`
+	}
+	return c.Subject, json.Unmarshal(raw, &c) == nil && c.Subject != ""
+}
+
+// checkAssertion verifies a private_key_jwt (OpenID Connect Core §9, RFC 7523
+// §3) and uses up its jti.
+func (s *Server) checkAssertion(ctx context.Context, c *consent.Client, assertion string) error {
+	signed, err := s.verify(ctx, c, assertion, algs(c, c.AuthAlg), assertionTypes)
+	if err != nil {
+		return refused(InvalidClient, "client_assertion", err)
+	}
+	var p proofClaims
+	if err := json.Unmarshal(signed.Payload, &p); err != nil {
+		return refuse(InvalidClient, "client_assertion: a registered claim has another form than RFC 7519 says")
+	}
+	now := s.cfg.Now()
+	switch {
+	case p.Issuer != c.ID || p.Subject != c.ID:
+		return refuse(InvalidClient, "client_assertion: iss and sub must both be the client_id")
+	case !p.Audience.single || !slices.Contains(s.audiences(c), p.Audience.list[0]):
+		return refuse(InvalidClient, "client_assertion: aud must be the one string %s", s.cfg.Issuer)
+	case p.JTI == "" || len(p.JTI) > maxJTI:
+		return refuse(InvalidClient, "client_assertion: jti must be there, with at most %d bytes", maxJTI)
+	case p.Expiry.IsZero():
+		return refuse(InvalidClient, "client_assertion: exp is missing")
+	case !now.Before(p.Expiry.Add(behindUs)):
+		return refuse(InvalidClient, "client_assertion: has expired, make a new one for every request")
+	case p.Expiry.After(now.Add(longestProof)):
+		return refuse(InvalidClient, "client_assertion: exp must be at most 60 minutes ahead")
+	case p.NotBefore.After(now.Add(aheadOfUs)), p.IssuedAt.After(now.Add(aheadOfUs)):
+		return refuse(InvalidClient, "client_assertion: nbf or iat lies in the future, check the clock")
+	}
+	return s.useUp(ctx, InvalidClient, "client_assertion", "assertion\x00"+c.ID+"\x00"+p.JTI, p.Expiry.Add(behindUs))
+}
+
+// audiences are the values of aud by which the client may mean us (RFC 7523bis
+// §4; CIBA Core §7.1 for the lenient list).
+func (s *Server) audiences(c *consent.Client) []string {
+	if c.AssertionAud == consent.AudCIBAFinal || c.AssertionAud == "" && c.Strict() {
+		return s.names
+	}
+	return s.names[:1]
+}
+
+// verify checks a signature with the client's keys. Keys behind a jwks_uri are
+// fetched again when none has the token's kid.
+func (s *Server) verify(ctx context.Context, c *consent.Client, token string, algs, types []string) (*keys.Signed, error) {
+	set, err := s.clientKeys(ctx, c, false)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := set.Verify(token, algs, types)
+	if errors.Is(err, keys.ErrUnknownKey) && c.JWKSURI != "" {
+		if set, err = s.clientKeys(ctx, c, true); err != nil {
+			return nil, err
+		}
+		signed, err = set.Verify(token, algs, types)
+	}
+	return signed, err
+}
+
+// useUp makes sure that what has this key is used once, at any endpoint and in
+// any process.
+func (s *Server) useUp(ctx context.Context, code Code, what, key string, until time.Time) error {
+	first, err := s.cfg.Store.Once(ctx, key, until)
+	if err == nil && !first {
+		return refuse(code, "%s: its jti was used before, make a new one for every request", what)
+	}
+	return err
+}
+
+// refused says in a specification's word that something was not signed as it
+// has to be. Other errors stay what they are.
+func refused(code Code, what string, err error) error {
+	if errors.Is(err, keys.ErrToken) {
+		return refuse(code, "%s: %v", what, err)
+	}
+	return err
+}

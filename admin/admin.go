@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -66,7 +67,10 @@ type Config struct {
 
 	// Policy is the one of this moment: which resources there are.
 	Policy func() *consent.Policy
-	Dev    bool // clients may be pinged over plain http on loopback
+	Dev    bool // clients may be called over plain http on loopback
+
+	MTLS     bool // there is a listener for client certificates
+	ClientCA bool // it can verify those of tls_client_auth
 
 	// Where names the place of an entry of the configuration file
 	// ("ringback.yaml:31"); kind is "client" or "person". Nil: there is no file.
@@ -162,6 +166,18 @@ func read[T any](c echo.Context) (v T, err error) {
 		return v, invalid("The body is not acceptable: "+strings.TrimPrefix(err.Error(), "json: ")+".", "See deploy/README.md for the members.")
 	}
 	return v, nil
+}
+
+// param reads a part of the path. A client_id can be a URL, whose slashes come
+// escaped; then the router hands out what it saw.
+func param(c echo.Context, name string) string {
+	v := c.Param(name)
+	if c.Request().URL.RawPath != "" {
+		if plain, err := url.PathUnescape(v); err == nil {
+			return plain
+		}
+	}
+	return v
 }
 
 // page reads the parameters of a list.

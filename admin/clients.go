@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -48,32 +47,23 @@ func (p People) MarshalJSON() ([]byte, error) {
 }
 
 // clientEntry is a client as operators write and read it: the registered
-// metadata names (RFC 7591, CIBA Core §4) and ours.
+// metadata names and ours, see [consent.Client].
 type clientEntry struct {
-	ID                   string               `json:"client_id,omitempty"`
-	Secret               string               `json:"client_secret,omitempty"` // only in the answer that makes it
-	Name                 string               `json:"client_name,omitempty"`
-	Host                 string               `json:"verified_host,omitempty"`
-	AuthMethod           string               `json:"token_endpoint_auth_method,omitempty"`
-	Mode                 consent.DeliveryMode `json:"backchannel_token_delivery_mode,omitempty"`
-	NotificationEndpoint string               `json:"backchannel_client_notification_endpoint,omitempty"`
-	GrantTypes           []string             `json:"grant_types,omitempty"`
-	Scope                string               `json:"scope,omitempty"`
-	People               People               `json:"people"`
-	DefaultResource      string               `json:"default_resource,omitempty"`
-	Resources            []string             `json:"resources,omitempty"`
-	MayEnumerate         bool                 `json:"may_enumerate,omitempty"`
-	CreatedAt            time.Time            `json:"created_at,omitzero"`
-	Where                string               `json:"read_only_in,omitempty"` // file and line of an entry that only the file changes
+	consent.Client
+	People People `json:"people"`                  // in the place of the two members of Client
+	Secret string `json:"client_secret,omitempty"` // only in the answer that makes it
+	Where  string `json:"read_only_in,omitempty"`  // file and line of an entry that only the file changes
+}
+
+// ours reports whether an operator has written what is not theirs to write.
+func (e *clientEntry) ours() bool {
+	return e.Secret != "" || e.Where != "" || e.SecretHashes != nil || e.PeopleList != nil || e.Registrant != "" ||
+		e.RegistrationToken != (consent.Digest{}) || e.FromFile || e.FromDocument || !e.CreatedAt.IsZero()
 }
 
 func (s *Server) clientView(c *consent.Client) clientEntry {
-	e := clientEntry{
-		ID: c.ID, Name: c.Name, Host: c.Host, AuthMethod: c.AuthMethod, Mode: c.Mode,
-		NotificationEndpoint: c.NotificationEndpoint, GrantTypes: c.GrantTypes, Scope: c.Scope,
-		People: People{Word: c.People, List: c.PeopleList}, DefaultResource: c.DefaultResource,
-		Resources: c.Resources, MayEnumerate: c.MayEnumerate, CreatedAt: c.CreatedAt,
-	}
+	e := clientEntry{Client: *c, People: People{Word: c.People, List: c.PeopleList}}
+	e.SecretHashes, e.PeopleList, e.RegistrationToken, e.FromFile = nil, nil, consent.Digest{}, false
 	if e.People.Word == "" {
 		e.People.Word = "linked"
 	}
@@ -98,7 +88,7 @@ func (s *Server) listClients(c echo.Context) error {
 }
 
 func (s *Server) showClient(c echo.Context) error {
-	cl, err := s.client(c.Request().Context(), c.Param("id"))
+	cl, err := s.client(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -110,7 +100,7 @@ func (s *Server) addClient(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	cl, secret, err := s.putClient(c.Request().Context(), in)
+	cl, secret, err := s.putClient(c.Request().Context(), &in)
 	if err != nil {
 		return err
 	}
@@ -125,47 +115,48 @@ type newClient struct {
 	Issuer string `json:"issuer,omitempty"` // where it asks
 }
 
-// putClient checks and stores a client and makes its secret.
-func (s *Server) putClient(ctx context.Context, in clientEntry) (*consent.Client, string, error) {
-	if in.Secret != "" || !in.CreatedAt.IsZero() || in.Where != "" {
-		return nil, "", invalid("client_secret, created_at and read_only_in are ours to give.", "Leave them out.")
+// putClient checks and stores a client and makes its secret, if it is to have
+// one.
+func (s *Server) putClient(ctx context.Context, in *clientEntry) (*consent.Client, string, error) {
+	if in.ours() {
+		return nil, "", invalid("client_secret, created_at and read_only_in are ours to give, as is what is kept of secrets and registrations.", "Leave them out.")
 	}
-	cl := &consent.Client{
-		ID: in.ID, Name: in.Name, Host: in.Host, AuthMethod: in.AuthMethod, Mode: in.Mode,
-		NotificationEndpoint: in.NotificationEndpoint, GrantTypes: in.GrantTypes, Scope: in.Scope,
-		People: in.People.Word, PeopleList: in.People.List, DefaultResource: in.DefaultResource,
-		Resources: in.Resources, MayEnumerate: in.MayEnumerate, CreatedAt: s.cfg.Now(),
+	cl := &in.Client
+	cl.People, cl.PeopleList, cl.CreatedAt = in.People.Word, in.People.List, s.cfg.Now()
+	if string(cl.JWKS) == "null" {
+		cl.JWKS = nil
 	}
 	if cl.ID == "" {
 		cl.ID = idFor(cl.Name)
 	}
-	if cl.Name == "" {
-		cl.Name = cl.ID
-	}
-	if cl.AuthMethod == "" {
-		cl.AuthMethod = AuthMethods[0]
-	}
-	if cl.Mode == "" {
-		cl.Mode = consent.Poll
-	}
-	if len(cl.GrantTypes) == 0 {
-		cl.GrantTypes = []string{GrantCIBA}
-	}
-	apis := s.cfg.Policy().Resources
-	if cl.DefaultResource == "" && len(cl.Resources) == 0 && len(apis) == 1 {
-		for uri := range apis {
+	Complete(cl)
+	policy := s.cfg.Policy()
+	if cl.DefaultResource == "" && len(cl.Resources) == 0 && len(policy.Resources) == 1 {
+		for uri := range policy.Resources {
 			cl.DefaultResource = uri
 		}
 	}
-	if err := problems(append(CheckClient(cl, s.cfg.Dev), CheckAudience(cl, len(apis))...)); err != nil {
+	if err := problems(CheckClient(cl, s.offer(policy))); err != nil {
 		return nil, "", err
 	}
 	if err := s.unlike(ctx, cl); err != nil {
 		return nil, "", err
 	}
-	secret := keys.NewToken()
-	cl.SecretHashes = []consent.Digest{keys.TokenDigest(secret)}
+	secret := ""
+	if !cl.FromDocument && HasSecret(cl.AuthMethod) {
+		secret = keys.NewToken()
+		cl.SecretHashes = []consent.Digest{keys.TokenDigest(secret)}
+	}
 	return cl, secret, s.cfg.Directory.PutClient(ctx, cl)
+}
+
+// offer is what clients can be registered for now.
+func (s *Server) offer(p *consent.Policy) Offer {
+	o := Offer{Dev: s.cfg.Dev, MTLS: s.cfg.MTLS, ClientCA: s.cfg.ClientCA, Resources: len(p.Resources)}
+	if s.cfg.Details != nil {
+		o.Types = s.cfg.Details.Names()
+	}
+	return o
 }
 
 // unlike refuses an id that is taken and a name that a person could take for
@@ -192,7 +183,7 @@ func (s *Server) unlike(ctx context.Context, cl *consent.Client) error {
 
 func (s *Server) removeClient(c echo.Context) error {
 	ctx := c.Request().Context()
-	cl, err := s.client(ctx, c.Param("id"))
+	cl, err := s.client(ctx, param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -214,9 +205,12 @@ func (s *Server) removeClient(c echo.Context) error {
 // next renewal, so that an agent can be given the new one in peace.
 func (s *Server) renewSecret(c echo.Context) error {
 	ctx := c.Request().Context()
-	cl, err := s.client(ctx, c.Param("id"))
+	cl, err := s.client(ctx, param(c, "id"))
 	if err != nil {
 		return err
+	}
+	if cl.FromDocument || !HasSecret(cl.AuthMethod) {
+		return conflict("The client "+cl.ID+" has no secret: it authenticates with a key of its own.", "Renew the key at the client.")
 	}
 	secret := keys.NewToken()
 	cl.SecretHashes = append([]consent.Digest{keys.TokenDigest(secret)}, cl.SecretHashes...)

@@ -22,7 +22,7 @@ func checkBody(t *testing.T, body string) {
 	}
 	var c consent.Client
 	if json.Unmarshal([]byte(body), &c) == nil {
-		admin.CheckClient(&c, false)
+		admin.CheckClient(&c, admin.Offer{})
 	}
 	var person consent.Person
 	if json.Unmarshal([]byte(body), &person) == nil {

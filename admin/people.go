@@ -73,7 +73,7 @@ func (s *Server) listPeople(c echo.Context) error {
 
 func (s *Server) showPerson(c echo.Context) error {
 	ctx := c.Request().Context()
-	p, err := s.person(ctx, c.Param("id"))
+	p, err := s.person(ctx, param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -116,11 +116,11 @@ func (s *Server) addPerson(c echo.Context) error {
 // linkPerson lets a client name a person.
 func (s *Server) linkPerson(c echo.Context) error {
 	ctx := c.Request().Context()
-	p, err := s.person(ctx, c.Param("id"))
+	p, err := s.person(ctx, param(c, "id"))
 	if err != nil {
 		return err
 	}
-	cl, err := s.client(ctx, c.Param("client"))
+	cl, err := s.client(ctx, param(c, "client"))
 	if err != nil {
 		return err
 	}
@@ -136,11 +136,11 @@ func (s *Server) linkPerson(c echo.Context) error {
 // unlinkPerson takes that back. The client need not exist any more.
 func (s *Server) unlinkPerson(c echo.Context) error {
 	ctx := c.Request().Context()
-	p, err := s.person(ctx, c.Param("id"))
+	p, err := s.person(ctx, param(c, "id"))
 	if err != nil {
 		return err
 	}
-	id := c.Param("client")
+	id := param(c, "client")
 	if slices.Contains(p.Clients, id) {
 		p.Clients = slices.DeleteFunc(slices.Clone(p.Clients), func(v string) bool { return v == id })
 		if err := s.cfg.Directory.PutPerson(ctx, p); err != nil {
@@ -154,7 +154,7 @@ func (s *Server) unlinkPerson(c echo.Context) error {
 // no agent waits for somebody who is gone; then the data key is destroyed, and
 // with it everything that facts and evidence say about them.
 func (s *Server) removePerson(c echo.Context) error {
-	ctx, id := c.Request().Context(), c.Param("id")
+	ctx, id := c.Request().Context(), param(c, "id")
 	p, err := s.cfg.Directory.Person(ctx, id)
 	known := err == nil
 	if known && p.FromFile {

@@ -103,9 +103,9 @@ func checkClient(c *consent.Client) []error {
 		bad("needs a client_name of at most 200 bytes of printable text")
 	}
 	switch c.AuthMethod {
-	case "", "client_secret_basic", "client_secret_post":
+	case "", "client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth":
 	default:
-		bad("has an unknown token_endpoint_auth_method: use client_secret_basic or client_secret_post")
+		bad("has an unknown token_endpoint_auth_method: use client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth")
 	}
 	if len(c.SecretHashes) > 2 {
 		bad("has more than two secrets: keep the new one and the one that is rotated out")
@@ -117,7 +117,7 @@ func checkClient(c *consent.Client) []error {
 			bad("needs a backchannel_client_notification_endpoint, an absolute URL without fragment, for this delivery mode")
 		}
 	default:
-		bad("has an unknown backchannel_token_delivery_mode: use poll or ping")
+		bad("has an unknown backchannel_token_delivery_mode: use poll, ping or push")
 	}
 	switch c.People {
 	case "", "linked", "any", "list":

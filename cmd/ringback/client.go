@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 )
 
@@ -17,15 +18,20 @@ const clientUsage = `Usage: ringback client add NAME [FLAGS]
 
 NAME is what people read when this agent asks. Flags of add:
   --id ID            client_id; default: made from the name
-  --mode MODE        poll (default) or ping
-  --endpoint URL     where to ping, https
+  --mode MODE        poll (default), ping or push
+  --endpoint URL     where to ping or push, https
+  --method METHOD    how it authenticates: client_secret_basic (default),
+                     private_key_jwt, self_signed_tls_client_auth, …
+  --jwks FILE        its public keys, a JWK set; or
+  --jwks-uri URL     where they are, https
   --people WHO       whom it may name: linked (default), any, or ID,ID,…
   --scope "A B"      scopes that it may ask for; default: all
   --resource URI     the API its tokens are for when it names none; default: the
                      configured resource, if there is one only
   --host NAME        host that you have verified to be the agent's, shown beside the name
+  --metadata FILE    a JSON object with any further members; flags win
 
-add prints the secret once, and a first request. renew makes a further secret;
+add prints the secret of a client that has one, once, and a first request. renew makes a further secret;
 the one before works until the next renewal. remove withdraws what is open.
 ` + operatorUsage
 
@@ -40,6 +46,9 @@ func (a *app) client(ctx context.Context, args []string) error {
 type registration struct {
 	ID       string          `json:"client_id,omitempty"`
 	Secret   string          `json:"client_secret,omitempty"`
+	Method   string          `json:"token_endpoint_auth_method,omitempty"`
+	JWKS     json.RawMessage `json:"jwks,omitempty"`
+	JWKSURI  string          `json:"jwks_uri,omitempty"`
 	Name     string          `json:"client_name,omitempty"`
 	Host     string          `json:"verified_host,omitempty"`
 	Mode     string          `json:"backchannel_token_delivery_mode,omitempty"`
@@ -55,9 +64,12 @@ func (a *app) clientAdd(ctx context.Context, args []string) error {
 	fs := flags("add")
 	var in registration
 	fs.StringVar(&in.ID, "id", "", "")
-	fs.StringVar(&in.Mode, "mode", "poll", "")
+	fs.StringVar(&in.Mode, "mode", "", "")
 	fs.StringVar(&in.Endpoint, "endpoint", "", "")
-	people := fs.String("people", "linked", "")
+	fs.StringVar(&in.Method, "method", "", "")
+	jwks, metadata := fs.String("jwks", "", ""), fs.String("metadata", "", "")
+	fs.StringVar(&in.JWKSURI, "jwks-uri", "", "")
+	people := fs.String("people", "", "")
 	fs.StringVar(&in.Scope, "scope", "", "")
 	fs.StringVar(&in.Resource, "resource", "", "")
 	fs.StringVar(&in.Host, "host", "", "")
@@ -69,11 +81,21 @@ func (a *app) clientAdd(ctx context.Context, args []string) error {
 		return err
 	}
 	in.Name = words[0]
-	var named any = *people
-	if *people != "linked" && *people != "any" {
-		named = strings.Split(*people, ",")
+	switch *people {
+	case "":
+	case "linked", "any":
+		in.People, err = json.Marshal(*people)
+	default:
+		in.People, err = json.Marshal(strings.Split(*people, ","))
 	}
-	if in.People, err = json.Marshal(named); err != nil {
+	if err == nil && *jwks != "" {
+		in.JWKS, err = readJSON(*jwks, "the client's keys")
+	}
+	if err != nil {
+		return err
+	}
+	body, err := in.with(*metadata)
+	if err != nil {
 		return err
 	}
 	o, err := a.operator()
@@ -81,19 +103,71 @@ func (a *app) clientAdd(ctx context.Context, args []string) error {
 		return err
 	}
 	var out registration
-	if err := o.call(ctx, http.MethodPost, "/clients", in, &out); err != nil {
+	if err := o.call(ctx, http.MethodPost, "/clients", body, &out); err != nil {
 		return err
 	}
 	a.tellSecret(out)
-	fmt.Fprintf(a.stdout, "\nA first request:\n%s", firstRequest(out, o.somebody(ctx, *people)))
-	if *people == "linked" {
+	named := out.named()
+	if out.Secret != "" {
+		fmt.Fprintf(a.stdout, "\nA first request:\n%s", firstRequest(out, o.somebody(ctx, named)))
+	} else {
+		fmt.Fprintf(a.stdout, "\nIt authenticates with a key of its own. Its endpoints stand in %s/.well-known/openid-configuration\n", out.Issuer)
+	}
+	if named == "linked" {
 		fmt.Fprintf(a.stdout, "\nIt may name nobody yet: ringback person link PERSON %s\n", out.ID)
 	}
 	return nil
 }
 
+// readJSON reads a file of JSON.
+func readJSON(file, what string) (json.RawMessage, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", what, err)
+	}
+	if !json.Valid(data) {
+		return nil, fmt.Errorf("reading %s: %s is not JSON", what, file)
+	}
+	return data, nil
+}
+
+// with returns the members of a file, "" for none, and over them those of r.
+func (r registration) with(file string) (map[string]json.RawMessage, error) {
+	members := map[string]json.RawMessage{}
+	if file != "" {
+		data, err := readJSON(file, "the metadata")
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(data, &members); err != nil || members == nil {
+			return nil, fmt.Errorf("reading the metadata: %s must hold one JSON object", file)
+		}
+	}
+	own, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	return members, json.Unmarshal(own, &members)
+}
+
+// named is whom the client may name: linked, any, or ids with commas.
+func (r registration) named() string {
+	var word string
+	var list []string
+	if json.Unmarshal(r.People, &word) == nil {
+		return word
+	}
+	if json.Unmarshal(r.People, &list) == nil {
+		return strings.Join(list, ",")
+	}
+	return ""
+}
+
 func (a *app) tellSecret(r registration) {
-	fmt.Fprintf(a.stdout, "client_id      %s\nclient_secret  %s   (shown once)\n", r.ID, r.Secret)
+	fmt.Fprintf(a.stdout, "client_id      %s\n", r.ID)
+	if r.Secret != "" {
+		fmt.Fprintf(a.stdout, "client_secret  %s   (shown once)\n", r.Secret)
+	}
 }
 
 // somebody is a person whom a new client may name, PERSON if none is known.

@@ -1,15 +1,10 @@
 package main
 
 import (
-	"crypto/tls"
+	"crypto/x509"
 	"fmt"
-	"net"
 	"net/netip"
-	"net/url"
 	"os"
-	"path/filepath"
-
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -39,6 +34,8 @@ type Config struct {
 	Listen         string         // address of the public listener
 	Manage         string         // address of the management listener, never public
 	TLS            *TLS           // of the public listener; nil: plain HTTP, for a proxy that ends TLS
+	MTLS           *MTLS          // the listener that asks for client certificates; nil: none
+	ClientCAs      *x509.CertPool // who vouches for the certificates of tls_client_auth; nil: nobody
 	People         *Listener      // the people's own listener; nil: they come to the public one
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
 
@@ -63,6 +60,15 @@ type Config struct {
 
 // TLS names the files of a certificate chain and its key, both PEM.
 type TLS struct{ Cert, Key string }
+
+// MTLS is the listener for clients with a certificate (RFC 8705). It asks for
+// one and never judges it; people are never sent there.
+type MTLS struct {
+	Listen    string // address
+	PublicURL string // how clients reach it, no slash at the end; in a development run empty until the listener is open
+	TLS       *TLS   // never nil: nobody else can end TLS here
+	ClientCA  string // file that ClientCAs were read from; empty: none
+}
 
 // Listener is a further public listener.
 type Listener struct {
@@ -161,7 +167,7 @@ func LoadConfig(src Sources) (*Config, error) {
 
 // read fills c. Later parts look at earlier ones.
 func (c *Config) read(r *reader, root *yaml.Node, src Sources) {
-	top := r.section("", root, "issuer", "listen", "manage", "tls", "people_listener", "trusted_proxies",
+	top := r.section("", root, "issuer", "listen", "manage", "tls", "mtls", "people_listener", "trusted_proxies",
 		"root_key", "data", "nats", "admin_token", "channels", "outbound", "policy", "scopes", "resources",
 		"details", "clients", "people", "dev")
 	c.AllowRemote = r.section("dev", top.fields["dev"], "allow_remote").yes("allow_remote", false)
@@ -185,141 +191,4 @@ func (c *Config) read(r *reader, root *yaml.Node, src Sources) {
 		c.overlay()
 	}
 	c.readLast(r, top)
-}
-
-// readListeners reads where we listen and what we are called.
-func (c *Config) readListeners(r *reader, top *section, src Sources) {
-	c.Listen = c.address(r, top, "listen", src.Flags.Listen, src.Getenv("RINGBACK_LISTEN"), defaultListen)
-	c.Manage = c.address(r, top, "manage", src.Flags.Manage, src.Getenv("RINGBACK_MANAGE"), defaultManage)
-	if c.Listen == c.Manage && !strings.HasSuffix(c.Listen, ":0") {
-		top.wrong("manage", "the same address as listen: management never shares the public listener")
-	}
-	c.TLS = readTLS(r, "tls", top.fields["tls"])
-	if top.has("people_listener") {
-		s := r.section("people_listener", top.fields["people_listener"], "listen", "public_url", "tls")
-		c.People = &Listener{TLS: readTLS(r, "people_listener.tls", s.fields["tls"])}
-		if s.need("listen", "0.0.0.0:8665") {
-			c.People.Listen = c.address(r, s, "listen", "", "", "")
-		}
-		if s.need("public_url", "https://approve.example.com") {
-			c.People.PublicURL = c.publicURL(s, "public_url")
-		}
-	}
-	if top.has("issuer") {
-		c.Issuer = c.publicURL(top, "issuer")
-	} else if !c.Dev {
-		top.need("issuer", "https://consent.example.com")
-	}
-	c.noteNetwork()
-	for _, e := range top.list("trusted_proxies") {
-		p, err := netip.ParsePrefix(e.node.Value)
-		if a, aerr := netip.ParseAddr(e.node.Value); aerr == nil {
-			p, err = netip.PrefixFrom(a, a.BitLen()), nil
-		}
-		if err != nil {
-			r.wrong(e.node.Line, e.path, "%q is not an address or range: write 10.0.0.7 or 10.0.0.0/24", e.node.Value)
-			continue
-		}
-		c.TrustedProxies = append(c.TrustedProxies, p)
-	}
-}
-
-// noteNetwork notes listeners that others on the network can read or reach.
-func (c *Config) noteNetwork() {
-	if host, _, err := net.SplitHostPort(c.Manage); err == nil && !isLoopback(host) {
-		c.Notes = append(c.Notes, fmt.Sprintf("manage listens on %s: let nobody but operators reach it", host))
-	}
-	if host, _, err := net.SplitHostPort(c.Listen); err == nil && !isLoopback(host) && c.TLS == nil {
-		c.Notes = append(c.Notes, fmt.Sprintf("listen is %s without TLS: let a proxy that ends TLS stand before it", c.Listen))
-	}
-}
-
-// address returns the first of flag, variable, file and fallback.
-func (c *Config) address(r *reader, s *section, key, flag, env, fallback string) string {
-	v, line, where := flag, 0, "--"+key
-	if v == "" {
-		v, where = env, "RINGBACK_"+strings.ToUpper(key)
-	}
-	if v == "" {
-		v, line, where = s.text(key), s.at(key), join(s.path, key)
-	}
-	if v == "" {
-		return fallback
-	}
-	host, port, err := net.SplitHostPort(v)
-	if err != nil || !isPort(port) {
-		r.wrong(line, where, "%q is not an address: write HOST:PORT, such as 127.0.0.1:8663", v)
-		return fallback
-	}
-	if c.Dev && key == "listen" && !c.AllowRemote && !isLoopback(host) {
-		r.wrong(line, where, "a development run lets anybody decide, so it listens on loopback only: use 127.0.0.1:%s, or `dev: {allow_remote: true}` in a file on a network that you trust", port)
-	}
-	return v
-}
-
-// publicURL reads a URL under which others reach us, "" if it is none.
-func (c *Config) publicURL(s *section, key string) string {
-	v := s.text(key)
-	u, err := url.Parse(v)
-	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
-		s.wrong(key, "%q is not a URL without query and fragment: write https://consent.example.com", v)
-	case u.Path != "" && (strings.HasSuffix(u.Path, "/") || u.Path != filepath.Clean(u.Path)):
-		s.wrong(key, "%q must not end in a slash: write %s", v, strings.TrimRight(v, "/"))
-	case u.Scheme == "http" && isLoopback(u.Hostname()):
-		if !c.Dev {
-			c.Notes = append(c.Notes, fmt.Sprintf("%s is plain http: for a trial on this machine only", join(s.path, key)))
-		}
-		return v
-	case u.Scheme == "https":
-		return v
-	default:
-		s.wrong(key, "%q must begin with https://; http is for loopback addresses only", v)
-	}
-	return ""
-}
-
-// readTLS reads the files of a certificate.
-func readTLS(r *reader, path string, n *yaml.Node) *TLS {
-	if n == nil || n.Tag == "!!null" {
-		return nil
-	}
-	s := r.section(path, n, "cert", "key")
-	if !s.need("cert", "/etc/ringback/tls.crt") || !s.need("key", "/etc/ringback/tls.key") {
-		return nil
-	}
-	t := &TLS{Cert: s.text("cert"), Key: s.text("key")}
-	cert, err1 := r.readFile(t.Cert)
-	if err1 != nil {
-		s.wrong("cert", "%v", err1)
-	}
-	key, err2 := r.readFile(t.Key)
-	if err2 != nil {
-		s.wrong("key", "%v", err2)
-	}
-	if err1 == nil && err2 == nil {
-		if _, err := tls.X509KeyPair(cert, key); err != nil {
-			r.wrong(s.line, path, "these are no certificate and its key: %v", err)
-		}
-	}
-	return t
-}
-
-func isPort(s string) bool {
-	n := 0
-	for _, d := range s {
-		if d < '0' || d > '9' || len(s) > 5 {
-			return false
-		}
-		n = n*10 + int(d-'0')
-	}
-	return s != "" && n < 1<<16
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
 }

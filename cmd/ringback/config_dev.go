@@ -27,7 +27,8 @@ func (c *Config) overlay() {
 		if c.Where("client", cl.ID) != "" {
 			continue
 		}
-		cl.AuthMethod, cl.GrantTypes, cl.SecretHashes = admin.AuthMethods[0], []string{admin.GrantCIBA}, hashes
+		admin.Complete(&cl)
+		cl.SecretHashes = hashes
 		cl.People, cl.DefaultResource, cl.FromFile = "any", demoResource, true
 		c.Clients = append(c.Clients, cl)
 	}

@@ -1,17 +1,19 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"io/fs"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,11 +37,19 @@ func environ(pairs ...string) func(string) string {
 	}
 }
 
-// loadText loads text as the file "ringback.yaml".
+// loadText loads text as the file "ringback.yaml", beside which lie tls.crt,
+// tls.key and ca.pem.
 func loadText(text string, dev bool, env ...string) (*Config, error) {
 	return LoadConfig(Sources{File: "ringback.yaml", Dev: dev, Getenv: environ(env...), ReadFile: func(name string) ([]byte, error) {
-		if name == "ringback.yaml" {
+		switch name {
+		case "ringback.yaml":
 			return []byte(text), nil
+		case "tls.crt":
+			return pems().cert, nil
+		case "tls.key":
+			return pems().key, nil
+		case "ca.pem":
+			return pems().ca, nil
 		}
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}})
@@ -62,16 +72,17 @@ channels: {sms: {account_sid: AC00000000000000000000000000000000, auth_token: {e
 
 func TestExampleConfig(t *testing.T) {
 	t.Parallel()
-	cert, key := selfSigned(t)
 	c, err := LoadConfig(Sources{
 		File:   "../../" + exampleConfig,
 		Getenv: environ("TWILIO_AUTH_TOKEN", strong, "TRAVEL_AGENT_SECRET", strong),
 		ReadFile: func(name string) ([]byte, error) {
 			switch filepath.Base(name) {
 			case "tls.crt":
-				return cert, nil
+				return pems().cert, nil
 			case "tls.key":
-				return key, nil
+				return pems().key, nil
+			case "client-ca.pem":
+				return pems().ca, nil
 			}
 			if strings.HasPrefix(name, "/etc/ringback/") {
 				return []byte(strong + "\n"), nil
@@ -95,7 +106,7 @@ func TestExampleConfig(t *testing.T) {
 	if got := c.PublicURL(); got != "https://approve.example.com" {
 		t.Errorf("PublicURL() = %q", got)
 	}
-	if len(c.Clients) != 2 || len(c.Approvers) != 2 || c.Clients[0].SecretHashes[0] != keys.TokenDigest(strong) {
+	if len(c.Clients) != 6 || len(c.Approvers) != 2 || c.Clients[0].SecretHashes[0] != keys.TokenDigest(strong) {
 		t.Errorf("clients %v, people %v", c.Clients, c.Approvers)
 	}
 	if got := c.Where("client", "calendar-api"); !strings.Contains(got, exampleConfig+":") {
@@ -106,24 +117,30 @@ func TestExampleConfig(t *testing.T) {
 	}
 }
 
-// selfSigned returns a certificate and its key, PEM.
-func selfSigned(t *testing.T) (cert, key []byte) {
-	t.Helper()
-	priv, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// pems are a certificate of consent.example.com and loopback with its key, and
+// an authority's certificate.
+var pems = sync.OnceValue(func() (out struct{ cert, key, ca []byte }) {
+	priv, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"consent.example.com"}}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, priv.Public(), priv)
-	if err != nil {
-		t.Fatal(err)
+	make := func(tmpl x509.Certificate) []byte {
+		tmpl.SerialNumber, tmpl.NotAfter = big.NewInt(1), time.Now().Add(time.Hour)
+		der, err := x509.CreateCertificate(rand.Reader, &tmpl, &tmpl, priv.Public(), priv)
+		if err != nil {
+			panic(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	}
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(priv)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-}
+	out.key = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
+	out.cert = make(x509.Certificate{DNSNames: []string{"consent.example.com"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	out.ca = make(x509.Certificate{IsCA: true, BasicConstraintsValid: true})
+	return out
+})
 
 // TestExampleIsWhole checks that the example shows every key there is.
 func TestExampleIsWhole(t *testing.T) {
@@ -132,14 +149,14 @@ func TestExampleIsWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []string{
-		"issuer", "listen", "manage", "tls", "people_listener", "public_url", "trusted_proxies", "root_key", "data", "nats", "creds",
+	for _, key := range slices.Concat(clientKeys, []string{
+		"issuer", "listen", "manage", "tls", "mtls", "client_ca", "people_listener", "public_url", "trusted_proxies", "root_key", "data", "nats", "creds",
 		"prefix", "monitor", "assume_synced", "admin_token", "auth_token_previous", "messaging_service_sid", "base_url", "parameters",
 		"allow", "timeout", "routes", "when", "escalate_after", "pair_prompts", "person_prompts", "window", "notifications",
 		"denials", "freeze", "dedupe", "lifetime", "match_code", "scopes", "words", "min_acr", "introspect_by", "schema",
 		"show", "free", "silent", "narrow", "client_secret", "verified_host", "token_endpoint_auth_method", "may_enumerate",
-		"backchannel_client_notification_endpoint", "grant_types", "default_resource", "zoneinfo", "locale", "email", "allow_remote",
-	} {
+		"zoneinfo", "locale", "email", "allow_remote",
+	}) {
 		if !strings.Contains(string(data), key+":") {
 			t.Errorf("%s does not show %s", exampleConfig, key)
 		}

@@ -110,7 +110,7 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 	}
 	if h.admin, err = admin.New(admin.Config{
 		Token: keys.TokenDigest(h.token), Directory: h.store, Store: facts, Ring: h.ring, Auditor: h.auditor, Details: cfg.Registry,
-		Policy: h.policy.Load, Issuer: cfg.Issuer, Dev: cfg.Dev, Now: time.Now, Log: h.log,
+		Policy: h.policy.Load, Issuer: cfg.Issuer, Dev: cfg.Dev, MTLS: cfg.MTLS != nil, ClientCA: cfg.ClientCAs != nil, Now: time.Now, Log: h.log,
 		Where: func(kind, id string) string { return h.file.Load().Where(kind, id) },
 	}); err != nil {
 		return err

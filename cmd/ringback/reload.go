@@ -40,6 +40,7 @@ func (c *Config) reloadable(next *Config) error {
 		{"listen", c.Listen, next.Listen},
 		{"manage", c.Manage, next.Manage},
 		{"tls", c.TLS, next.TLS},
+		{"mtls", c.MTLS, next.MTLS},
 		{"people_listener", c.People, next.People},
 		{"trusted_proxies", c.TrustedProxies, next.TrustedProxies},
 		{"root_key", []string{c.RootFile, c.RootText}, []string{next.RootFile, next.RootText}},

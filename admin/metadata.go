@@ -1,0 +1,276 @@
+package admin
+
+import (
+	"fmt"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"ringback/consent"
+	"ringback/details"
+)
+
+// Grant types that a client may be registered for.
+const (
+	GrantCIBA              = "urn:openid:params:grant-type:ciba" // CIBA Core §4
+	GrantClientCredentials = "client_credentials"                // RFC 6749 §4.4
+	GrantRefreshToken      = "refresh_token"                     // RFC 6749 §6
+	GrantDeferred          = "urn:ietf:params:oauth:grant-type:deferred"
+)
+
+// Methods of client authentication (token_endpoint_auth_method).
+const (
+	MethodBasic         = "client_secret_basic"         // RFC 6749 §2.3.1
+	MethodPost          = "client_secret_post"          // the same secret in the form
+	MethodPrivateKeyJWT = "private_key_jwt"             // OpenID Connect Core §9
+	MethodTLS           = "tls_client_auth"             // RFC 8705 §2.1
+	MethodSelfSignedTLS = "self_signed_tls_client_auth" // RFC 8705 §2.2
+)
+
+var (
+	grants = []string{GrantCIBA, GrantClientCredentials, GrantRefreshToken, GrantDeferred}
+	// AuthMethods are the ways in which a client may prove who it is. A client
+	// of either of the first two may use both, since they carry the same secret.
+	AuthMethods = []string{MethodBasic, MethodPost, MethodPrivateKeyJWT, MethodTLS, MethodSelfSignedTLS}
+	keyMethods  = AuthMethods[2:]
+
+	signingAlgs = []string{"ES256", "PS256", "EdDSA"} // of clients
+	strictAlgs  = signingAlgs[:2]                     // FAPI-CIBA §5.2.2, and ours for ID tokens
+)
+
+// Offer is what a deployment has for its clients.
+type Offer struct {
+	Dev       bool     // clients may be called over plain http on loopback
+	MTLS      bool     // there is a listener for client certificates
+	ClientCA  bool     // certificates of tls_client_auth can be verified there
+	Types     []string // of authorization_details; nil: not checked
+	Resources int      // how many are configured
+}
+
+// HasSecret reports whether clients of an authentication method have a secret;
+// the empty method is the default.
+func HasSecret(method string) bool { return !slices.Contains(keyMethods, method) }
+
+// Complete fills what an entry does not say with the defaults of the registered
+// metadata. An entry whose client_id is a URL is told what the client says of
+// itself by the document there.
+func Complete(c *consent.Client) {
+	if c.FromDocument = strings.Contains(c.ID, "/"); c.FromDocument {
+		return
+	}
+	if c.Name == "" {
+		c.Name = c.ID
+	}
+	if c.AuthMethod == "" {
+		c.AuthMethod = MethodBasic
+	}
+	if c.Mode == "" {
+		c.Mode = consent.Poll
+	}
+	if len(c.GrantTypes) == 0 {
+		c.GrantTypes = []string{GrantCIBA}
+	}
+}
+
+// CheckClient lists what is wrong with a client that is complete.
+func CheckClient(c *consent.Client, o Offer) []Problem {
+	k := checker{c: c, offer: o}
+	k.identity()
+	if c.FromDocument {
+		k.document()
+	} else {
+		k.authentication()
+		k.keys()
+		k.certificate()
+		k.delivery()
+		k.grants()
+	}
+	k.profile()
+	k.asking()
+	k.audience()
+	return k.out
+}
+
+// checker collects what is wrong with one client.
+type checker struct {
+	c     *consent.Client
+	offer Offer
+	out   []Problem
+}
+
+func (k *checker) wrong(member, format string, args ...any) {
+	k.out = append(k.out, Problem{member, fmt.Sprintf(format, args...)})
+}
+
+func (k *checker) identity() {
+	c := k.c
+	if !c.FromDocument && !clientID.MatchString(c.ID) {
+		k.wrong("client_id", "%q is not a client_id: 1 to 128 letters, digits and . _ ~ : -, beginning with a letter or digit; or the https URL of the client's metadata document", c.ID)
+	}
+	if c.Name != "" {
+		if err := details.CheckName(c.Name); err != nil {
+			k.wrong("client_name", "%v", err)
+		}
+	}
+	if c.Host != "" && (len(c.Host) > 253 || !hostname.MatchString(c.Host)) {
+		k.wrong("verified_host", "%q is not a host name: write travel.example, without scheme or path", c.Host)
+	}
+}
+
+// document checks the entry of a client that says the rest in its metadata
+// document (draft-ietf-oauth-client-id-metadata-document §3).
+func (k *checker) document() {
+	c := k.c
+	u, err := url.Parse(c.ID)
+	switch {
+	case err != nil || len(c.ID) > 255 || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(c.ID, "#") ||
+		len(u.Path) < 2 || path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/"):
+		k.wrong("client_id", "%q is not the URL of a metadata document: write https://agent.example/client.json, at most 255 characters, with a path and without user, query, fragment and dot segments", c.ID)
+	case !k.reachable(u):
+		k.wrong("client_id", "%q must begin with https://", c.ID)
+	}
+	for _, m := range []struct {
+		member string
+		given  bool
+	}{
+		{"verified_host", c.Host != ""},
+		{"token_endpoint_auth_method", c.AuthMethod != ""},
+		{"jwks", len(c.JWKS) > 0},
+		{"jwks_uri", c.JWKSURI != ""},
+		{"backchannel_token_delivery_mode", c.Mode != ""},
+		{"backchannel_client_notification_endpoint", c.NotificationEndpoint != ""},
+		{"deferred_client_notification_endpoint", c.DeferredEndpoint != ""},
+		{"grant_types", len(c.GrantTypes) > 0},
+	} {
+		if m.given {
+			k.wrong(m.member, "a client whose client_id is a URL says this in the document there: remove it")
+		}
+	}
+}
+
+// delivery checks how answers reach the client (CIBA Core §4).
+func (k *checker) delivery() {
+	const member = "backchannel_client_notification_endpoint"
+	c := k.c
+	switch c.Mode {
+	case consent.Poll:
+		if c.NotificationEndpoint != "" {
+			k.wrong(member, "a client that polls is not notified: remove it, or set backchannel_token_delivery_mode to ping")
+		}
+	case consent.Ping, consent.Push:
+		if c.NotificationEndpoint == "" {
+			k.wrong(member, "missing: a client of delivery mode %s needs an https URL", c.Mode)
+		} else {
+			k.endpoint(member, c.NotificationEndpoint, "https://agent.example/ping")
+		}
+	default:
+		k.wrong("backchannel_token_delivery_mode", "%q is not offered here: use poll, ping or push", c.Mode)
+	}
+	if c.DeferredEndpoint != "" {
+		k.endpoint("deferred_client_notification_endpoint", c.DeferredEndpoint, "https://agent.example/ping")
+	}
+}
+
+// endpoint checks a URL of the client that we will call. Whether its address
+// may be called is told by the guard when it is.
+func (k *checker) endpoint(member, s, example string) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || len(s) > 2048 || u.Host == "" || u.User != nil || strings.Contains(s, "#"):
+		k.wrong(member, "%q is not a URL without user and fragment: write %s", s, example)
+	case !k.reachable(u):
+		k.wrong(member, "%q must begin with https://", s)
+	}
+}
+
+// reachable reports whether a URL has a scheme by which we call clients.
+func (k *checker) reachable(u *url.URL) bool {
+	return u.Scheme == "https" || u.Scheme == "http" && k.offer.Dev && loopback(u.Hostname())
+}
+
+func (k *checker) grants() {
+	c := k.c
+	has := func(g string) bool { return slices.Contains(c.GrantTypes, g) }
+	for _, g := range c.GrantTypes {
+		if !slices.Contains(grants, g) {
+			k.wrong("grant_types", "%q is not offered here: use %s", g, either(grants))
+		}
+	}
+	switch {
+	case has(GrantRefreshToken) && !has(GrantCIBA):
+		k.wrong("grant_types", "%s renews what a person has approved: add %s, or remove it", GrantRefreshToken, GrantCIBA)
+	case has(GrantDeferred) && !has(GrantClientCredentials):
+		k.wrong("grant_types", "%s completes %s: add that, or remove it", GrantDeferred, GrantClientCredentials)
+	case c.DeferredEndpoint != "" && !has(GrantClientCredentials):
+		k.wrong("deferred_client_notification_endpoint", "only %s is deferred: add it to grant_types, or remove this", GrantClientCredentials)
+	}
+}
+
+// profile checks what FAPI-CIBA asks of a client (§5.2.2).
+func (k *checker) profile() {
+	c := k.c
+	switch {
+	case c.Profile == "":
+	case !c.Strict():
+		k.wrong("profile", "%q is unknown: use %s, or leave it out", c.Profile, consent.ProfileFAPI)
+	default:
+		if !c.FromDocument && HasSecret(c.AuthMethod) {
+			k.wrong("token_endpoint_auth_method", "the profile %s takes no secret: use %s", c.Profile, either(keyMethods))
+		}
+		if c.Mode == consent.Push {
+			k.wrong("backchannel_token_delivery_mode", "the profile %s has no push: use poll or ping", c.Profile)
+		}
+	}
+}
+
+// asking checks whom the client may ask, and for what.
+func (k *checker) asking() {
+	c := k.c
+	for s := range strings.FieldsSeq(c.Scope) {
+		if !scope.MatchString(s) {
+			k.wrong("scope", "%q is not a scope: printable ASCII without quotation mark and backslash", s)
+		}
+	}
+	for _, t := range c.DetailsTypes {
+		if k.offer.Types != nil && !slices.Contains(k.offer.Types, t) {
+			k.wrong("authorization_details_types", "there is no type %q: known are %s", t, strings.Join(k.offer.Types, ", "))
+		}
+	}
+	if c.People == "list" && len(c.PeopleList) == 0 {
+		k.wrong("people", "the list is empty: name people, or use linked or any")
+	}
+	if c.People != "" && !slices.Contains([]string{"linked", "any", "list"}, c.People) {
+		k.wrong("people", "%q is neither linked nor any nor a list of people", c.People)
+	}
+	for _, id := range c.PeopleList {
+		if !personID.MatchString(id) {
+			k.wrong("people", "%q is not the id of a person", id)
+		}
+	}
+	if c.Approver != "" && !personID.MatchString(c.Approver) {
+		k.wrong("approver", "%q is not the id of a person", c.Approver)
+	}
+}
+
+// audience checks that tokens of the client can be for some API (RFC 8707).
+func (k *checker) audience() {
+	c := k.c
+	if c.DefaultResource != "" && !IsResource(c.DefaultResource) {
+		k.wrong("default_resource", "%q is not an absolute URI without fragment: write https://api.example (RFC 8707)", c.DefaultResource)
+	}
+	for _, u := range c.Resources {
+		if !IsResource(u) {
+			k.wrong("resources", "%q is not an absolute URI without fragment: write https://api.example (RFC 8707)", u)
+		}
+	}
+	if c.DefaultResource == "" && len(c.Resources) == 0 && k.offer.Resources == 0 {
+		k.wrong("default_resource", "missing, and no resources are configured, so nothing could be asked for: name the API that its tokens are for, such as https://api.example.com")
+	}
+}
+
+// either lists words of which one is to be used.
+func either(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}

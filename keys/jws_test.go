@@ -297,28 +297,6 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-func FuzzCheckObject(f *testing.F) {
-	for _, s := range []string{`{"a":1}`, `{"a":{"b":[1,{"c":null}]}}`, `{"a":1,"A":2}`, `{}`, `{"a":"\u00e9"}`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if checkObject(data) != nil {
-			return
-		}
-		var v map[string]any
-		if err := json.Unmarshal(data, &v); err != nil {
-			t.Fatalf("checkObject takes %q, encoding/json does not: %v", data, err)
-		}
-		again, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := checkObject(again); err != nil {
-			t.Errorf("checkObject takes %q and refuses %q: %v", data, again, err)
-		}
-	})
-}
-
 func FuzzParseKeySet(f *testing.F) {
 	r := openTestRing(f, new(shelf), newClock())
 	f.Add(r.JWKS())

@@ -9,74 +9,168 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth bounds the nesting of a payload.
-const maxDepth = 16
+const (
+	// maxDepth bounds the nesting of an object.
+	maxDepth = 16
+	// fewNames is how many members of an object are compared one by one.
+	fewNames = 16
+)
 
-var errObject = errors.New("payload is not one JSON object")
+var errObject = errors.New("not one JSON object")
 
 // checkObject refuses what encoding/json would read in more than one way:
 // repeated members, members that differ in case only, invalid UTF-8, text
 // after the object, deep nesting.
-func checkObject(data []byte) error {
-	if !utf8.Valid(data) || len(data) == 0 || data[0] != '{' {
+func checkObject(data []byte) error { return readObject(data, nil) }
+
+// readObject is checkObject that hands the members of the outermost object to
+// take: the name decoded, the value as it is written. An error of take ends
+// the reading.
+func readObject(data []byte, take func(name, value []byte) error) error {
+	if len(data) == 0 || data[0] != '{' || data[len(data)-1] != '}' || !utf8.Valid(data) || !json.Valid(data) {
 		return errObject
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	if err := checkValue(dec, 0); err != nil {
-		return err
+	w := walk{data: data}
+	return w.object(0, take)
+}
+
+// walk goes through JSON that is known to be valid.
+type walk struct {
+	data []byte
+	at   int // the next byte
+}
+
+// object reads from one brace to the other.
+func (w *walk) object(depth int, take func(name, value []byte) error) error {
+	var few [fewNames][]byte
+	seen := names{few: few[:0]}
+	return w.each(depth, func() error {
+		name, err := decodeText(w.text())
+		if err != nil {
+			return err
+		}
+		if !seen.add(name) {
+			return errors.New("a member is there twice")
+		}
+		w.space()
+		w.at++ // the colon
+		w.space()
+		start := w.at
+		if err := w.value(depth + 1); err != nil || take == nil {
+			return err
+		}
+		return take(name, w.data[start:w.at])
+	})
+}
+
+// each reads from one bracket to the other and calls next at each element.
+func (w *walk) each(depth int, next func() error) error {
+	if depth == maxDepth {
+		return fmt.Errorf("nested deeper than %d", maxDepth)
 	}
-	if dec.InputOffset() != int64(len(data)) {
-		return errObject
+	for w.at++; ; w.at++ {
+		if w.space(); w.data[w.at] == '}' || w.data[w.at] == ']' {
+			break // there are no elements
+		}
+		if err := next(); err != nil {
+			return err
+		}
+		if w.space(); w.data[w.at] != ',' {
+			break
+		}
+	}
+	w.at++
+	return nil
+}
+
+// value reads any value.
+func (w *walk) value(depth int) error {
+	switch w.data[w.at] {
+	case '{':
+		return w.object(depth, nil)
+	case '[':
+		return w.each(depth, func() error { return w.value(depth + 1) })
+	case '"':
+		w.text()
+	default: // a number, true, false, null
+		for w.at < len(w.data) && !bytes.ContainsRune([]byte(",]} \t\r\n"), rune(w.data[w.at])) {
+			w.at++
+		}
 	}
 	return nil
 }
 
-func checkValue(dec *json.Decoder, depth int) error {
-	token, err := dec.Token()
-	if err != nil {
-		return errObject
-	}
-	delim, ok := token.(json.Delim)
-	if !ok {
-		return nil
-	}
-	if depth == maxDepth {
-		return fmt.Errorf("payload is nested deeper than %d", maxDepth)
-	}
-	var seen map[string]bool
-	if delim == '{' {
-		seen = make(map[string]bool)
-	}
-	for dec.More() {
-		if seen != nil {
-			name, err := dec.Token()
-			if err != nil {
-				return errObject
-			}
-			folded := fold(name.(string))
-			if seen[folded] {
-				return errors.New("payload repeats a member")
-			}
-			seen[folded] = true
-		}
-		if err := checkValue(dec, depth+1); err != nil {
-			return err
+// text reads a string and returns it with its quotation marks.
+func (w *walk) text() []byte {
+	start := w.at
+	for w.at++; w.data[w.at] != '"'; w.at++ {
+		if w.data[w.at] == '\\' {
+			w.at++
 		}
 	}
-	if _, err := dec.Token(); err != nil { // the closing bracket
-		return errObject
+	w.at++
+	return w.data[start:w.at]
+}
+
+func (w *walk) space() {
+	for w.at < len(w.data) && (w.data[w.at] == ' ' || w.data[w.at] == '\t' || w.data[w.at] == '\r' || w.data[w.at] == '\n') {
+		w.at++
 	}
-	return nil
+}
+
+// names are the members of one object: a few in a list, more in a set.
+type names struct {
+	few  [][]byte
+	many map[string]bool // folded
+}
+
+// add reports whether encoding/json takes name for none that is there.
+func (n *names) add(name []byte) bool {
+	if n.many == nil {
+		for _, other := range n.few {
+			if bytes.EqualFold(name, other) {
+				return false
+			}
+		}
+		if len(n.few) < fewNames {
+			n.few = append(n.few, name)
+			return true
+		}
+		n.many = make(map[string]bool, 2*fewNames)
+		for _, other := range n.few {
+			n.many[fold(other)] = true
+		}
+	}
+	folded := fold(name)
+	if n.many[folded] {
+		return false
+	}
+	n.many[folded] = true
+	return true
+}
+
+// decodeText returns what a JSON string says.
+func decodeText(text []byte) ([]byte, error) {
+	if len(text) < 2 || text[0] != '"' {
+		return nil, errors.New("not a string")
+	}
+	if bytes.IndexByte(text, '\\') < 0 {
+		return text[1 : len(text)-1], nil
+	}
+	var s string
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, errObject
+	}
+	return []byte(s), nil
 }
 
 // fold maps names that encoding/json takes for the same one to one string.
-func fold(name string) string {
+func fold(name []byte) string {
 	return string(bytes.Map(func(r rune) rune {
 		least := r
 		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
 			least = min(least, f)
 		}
 		return least
-	}, []byte(name)))
+	}, name))
 }

@@ -7,6 +7,10 @@
 // publishes them ahead of use and rotates them without a restart. [KeySet]
 // checks signatures with published keys alone.
 //
+// [PublicKeys] are the keys of somebody else, a client for example, and check
+// what that one signed; [VerifyProof] checks a DPoP proof, which brings its key
+// along.
+//
 // The package stores nothing itself: a [RingStore] keeps the sealed ring.
 // It knows no requests, no claims and no protocol.
 package keys

@@ -19,7 +19,7 @@ import (
 const MaxToken = 8 << 10
 
 // ErrToken is wrapped by every refusal of a token.
-var ErrToken = errors.New("not a token of ours")
+var ErrToken = errors.New("token refused")
 
 const (
 	kidLen       = 16

@@ -179,7 +179,7 @@ func TestRequestParameters(t *testing.T) {
 		{"authorization_details with a member in two cases", "agent", []string{"authorization_details", strings.Replace(payment, `"creditorName"`, `"creditorname":"Evil","creditorName"`, 1)}, ciba.InvalidDetails, "authorization_details"},
 		{"authorization_details too long for a token", "agent", []string{"authorization_details", `[{"type":"tool_call","server":"https://mcp.example","tool":"t","arguments":{"a":"` + strings.Repeat("<", 4000) + `"}}]`}, ciba.InvalidRequest, "authorization_details"},
 
-		{"signed request", "agent", []string{"request", "x.y.z"}, ciba.InvalidRequest, "request: "},
+		{"signed request", "agent", []string{"request", "x.y.z"}, ciba.InvalidRequest, "inside"},
 	} {
 		before := h.facts()
 		v := params(append([]string{"scope", "openid", "login_hint", "alice"}, tt.pairs...)...)

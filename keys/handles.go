@@ -7,16 +7,24 @@ import (
 	"strconv"
 )
 
-// A handle is key version ‖ request id ‖ (attempt ‖) MAC in base64url, each
+// A handle is key version ‖ request id ‖ (number ‖) MAC in base64url, each
 // kind under its own key. Nothing secret is stored for it, and a forgery dies
 // before anything is looked up. The sizes are multiples of three, so that no
 // handle has two spellings.
 const (
 	idSize = 16
 
-	authReqIDMAC  = 16
-	authReqIDSize = 1 + idSize + authReqIDMAC // 33 bytes, 44 characters
-	authReqIDLen  = authReqIDSize / 3 * 4
+	// What an agent holds opens something by itself, so its MAC is whole.
+	fullMAC   = 16
+	agentSize = 1 + idSize + fullMAC // 33 bytes, 44 characters
+	agentLen  = agentSize / 3 * 4
+
+	refreshNumber = 3                                    // bytes
+	refreshSize   = 1 + idSize + refreshNumber + fullMAC // 36 bytes, 48 characters
+	refreshLen    = refreshSize / 3 * 4
+
+	// MaxRefresh is the highest number that a refresh token can carry.
+	MaxRefresh = 1<<(8*refreshNumber) - 1
 
 	// A ticket travels in messages that are paid by length; 88 bits cannot be
 	// guessed at a door that answers online.
@@ -40,9 +48,12 @@ const (
 type Handles struct {
 	version   byte
 	authReqID versions
+	deferral  versions
+	refresh   versions
 	ticket    versions
 	callback  versions
 	code      *macKey
+	nonce     *macKey
 }
 
 // versions are the keys of one kind of handle: the current and the previous,
@@ -68,11 +79,15 @@ func newHandles(root *Root, version byte) *Handles {
 	return &Handles{
 		version:   version,
 		authReqID: kind("auth_req_id"),
+		deferral:  kind("deferral_code"),
+		refresh:   kind("refresh_token"),
 		ticket:    kind("ticket"),
 		callback:  kind("callback"),
 		// One key for all versions: accepting two codes would double the
 		// chance of a guess.
 		code: newMAC(root.derive("code", 32)),
+		// And one for all versions: a nonce lives for minutes.
+		nonce: newMAC(root.derive("dpop_nonce", 32)),
 	}
 }
 
@@ -89,37 +104,92 @@ func (h *Handles) key(kind *versions, version byte) *macKey {
 
 // AuthReqID returns the agent's handle of a request: 44 characters of
 // base64url (CIBA Core §7.3).
-func (h *Handles) AuthReqID(id [16]byte) string {
-	var raw [authReqIDSize]byte
-	raw[0] = h.version
-	n := 1 + copy(raw[1:], id[:])
-	mac := h.authReqID.current.sum(raw[:n])
-	copy(raw[n:], mac[:authReqIDMAC])
-	return encoding.EncodeToString(raw[:])
-}
+func (h *Handles) AuthReqID(id [16]byte) string { return h.plain(&h.authReqID, id) }
 
 // ParseAuthReqID returns the request that an auth_req_id of ours names. It
 // neither allocates nor tells by its time how much of a forgery was right.
 func (h *Handles) ParseAuthReqID(s string) (id [16]byte, ok bool) {
-	var text [authReqIDLen]byte
-	var raw [authReqIDSize]byte
+	return h.parsePlain(&h.authReqID, s)
+}
+
+// DeferralCode returns the agent's handle of a request whose grant was
+// deferred, in the form of an auth_req_id but under its own key
+// (draft-ietf-oauth-deferred-token-response).
+func (h *Handles) DeferralCode(id [16]byte) string { return h.plain(&h.deferral, id) }
+
+// ParseDeferralCode is the inverse of DeferralCode.
+func (h *Handles) ParseDeferralCode(s string) (id [16]byte, ok bool) {
+	return h.parsePlain(&h.deferral, s)
+}
+
+func (h *Handles) plain(kind *versions, id [16]byte) string {
+	var raw [agentSize]byte
+	raw[0] = h.version
+	n := 1 + copy(raw[1:], id[:])
+	mac := kind.current.sum(raw[:n])
+	copy(raw[n:], mac[:fullMAC])
+	return encoding.EncodeToString(raw[:])
+}
+
+func (h *Handles) parsePlain(kind *versions, s string) (id [16]byte, ok bool) {
+	var text [agentLen]byte
+	var raw [agentSize]byte
 	if len(s) != len(text) {
 		return id, false
 	}
 	copy(text[:], s)
-	if n, err := encoding.Decode(raw[:], text[:]); err != nil || n != len(raw) {
-		return id, false
-	}
-	key := h.key(&h.authReqID, raw[0])
-	if key == nil {
-		return id, false
-	}
-	mac := key.sum(raw[:1+idSize])
-	if subtle.ConstantTimeCompare(mac[:authReqIDMAC], raw[1+idSize:]) != 1 {
+	if !h.open(kind, raw[:], text[:], fullMAC) {
 		return id, false
 	}
 	copy(id[:], raw[1:])
 	return id, true
+}
+
+// RefreshToken returns the n-th refresh token of a request, from 0 to
+// MaxRefresh: 48 characters of base64url.
+func (h *Handles) RefreshToken(id [16]byte, n int) string {
+	if n < 0 || n > MaxRefresh {
+		panic("keys: number " + strconv.Itoa(n) + " does not fit a refresh token")
+	}
+	var raw [refreshSize]byte
+	raw[0] = h.version
+	end := 1 + copy(raw[1:], id[:])
+	raw[end], raw[end+1], raw[end+2] = byte(n>>16), byte(n>>8), byte(n)
+	end += refreshNumber
+	mac := h.refresh.current.sum(raw[:end])
+	copy(raw[end:], mac[:fullMAC])
+	return encoding.EncodeToString(raw[:])
+}
+
+// ParseRefreshToken is the inverse of RefreshToken. It neither allocates nor
+// tells by its time how much of a forgery was right.
+func (h *Handles) ParseRefreshToken(s string) (id [16]byte, n int, ok bool) {
+	var text [refreshLen]byte
+	var raw [refreshSize]byte
+	if len(s) != len(text) {
+		return id, 0, false
+	}
+	copy(text[:], s)
+	if !h.open(&h.refresh, raw[:], text[:], fullMAC) {
+		return id, 0, false
+	}
+	copy(id[:], raw[1:])
+	number := raw[1+idSize:]
+	return id, int(number[0])<<16 | int(number[1])<<8 | int(number[2]), true
+}
+
+// open decodes text into raw, which it fills, and checks the MAC at its end.
+func (h *Handles) open(kind *versions, raw, text []byte, macLen int) bool {
+	if n, err := encoding.Decode(raw, text); err != nil || n != len(raw) {
+		return false
+	}
+	key := h.key(kind, raw[0])
+	if key == nil {
+		return false
+	}
+	body := len(raw) - macLen
+	mac := key.sum(raw[:body])
+	return subtle.ConstantTimeCompare(mac[:macLen], raw[body:]) == 1
 }
 
 // Ticket returns what a link to a device carries: 40 characters of base64url.
@@ -166,15 +236,7 @@ func (h *Handles) parseNumbered(kind *versions, s string) (id [16]byte, attempt 
 		return id, 0, false
 	}
 	copy(text[:], s)
-	if n, err := encoding.Decode(raw[:], text[:]); err != nil || n != len(raw) {
-		return id, 0, false
-	}
-	key := h.key(kind, raw[0])
-	if key == nil {
-		return id, 0, false
-	}
-	mac := key.sum(raw[:1+idSize+2])
-	if subtle.ConstantTimeCompare(mac[:ticketMAC], raw[1+idSize+2:]) != 1 {
+	if !h.open(kind, raw[:], text[:], ticketMAC) {
 		return id, 0, false
 	}
 	copy(id[:], raw[1:])

@@ -27,10 +27,12 @@ func TestHandlesRoundTrip(t *testing.T) {
 	for n := range 2000 {
 		id, attempt := randomID(rnd), n%(MaxAttempt+1)
 		handle, ticket, ref := h.AuthReqID(id), h.Ticket(id, attempt), h.CallbackRef(id, attempt)
-		if len(handle) != 44 || len(ticket) != 40 || len(ref) != 40 {
-			t.Fatalf("lengths = %d, %d, %d, want 44, 40, 40", len(handle), len(ticket), len(ref))
+		deferral, number := h.DeferralCode(id), n*8389 // up to MaxRefresh
+		refresh := h.RefreshToken(id, number)
+		if len(handle) != 44 || len(ticket) != 40 || len(ref) != 40 || len(deferral) != 44 || len(refresh) != 48 {
+			t.Fatalf("lengths = %d, %d, %d, %d, %d, want 44, 40, 40, 44, 48", len(handle), len(ticket), len(ref), len(deferral), len(refresh))
 		}
-		for _, s := range []string{handle, ticket, ref} {
+		for _, s := range []string{handle, ticket, ref, deferral, refresh} {
 			if !form.MatchString(s) {
 				t.Fatalf("%q has characters that CIBA Core §7.3 does not allow", s)
 			}
@@ -48,7 +50,21 @@ func TestHandlesRoundTrip(t *testing.T) {
 		if got, a, ok := h.ParseCallbackRef(ref); !ok || got != id || a != attempt {
 			t.Fatalf("ParseCallbackRef(CallbackRef(%x, %d)) = %x, %d, %v", id, attempt, got, a, ok)
 		}
+		if got, ok := h.ParseDeferralCode(deferral); !ok || got != id {
+			t.Fatalf("ParseDeferralCode(DeferralCode(%x)) = %x, %v", id, got, ok)
+		}
+		if got, a, ok := h.ParseRefreshToken(refresh); !ok || got != id || a != number {
+			t.Fatalf("ParseRefreshToken(RefreshToken(%x, %d)) = %x, %d, %v", id, number, got, a, ok)
+		}
 	}
+}
+
+// kinds are the kinds of handles in the order of everyKind.
+var kinds = []string{"auth_req_id", "ticket", "callback", "deferral_code", "refresh_token"}
+
+// everyKind returns a handle of each kind.
+func everyKind(h *Handles, id [16]byte, n int) []string {
+	return []string{h.AuthReqID(id), h.Ticket(id, n), h.CallbackRef(id, n), h.DeferralCode(id), h.RefreshToken(id, n)}
 }
 
 // parses reports the parsers that take s.
@@ -62,6 +78,12 @@ func parses(h *Handles, s string) (by []string) {
 	if _, _, ok := h.ParseCallbackRef(s); ok {
 		by = append(by, "callback")
 	}
+	if _, ok := h.ParseDeferralCode(s); ok {
+		by = append(by, "deferral_code")
+	}
+	if _, _, ok := h.ParseRefreshToken(s); ok {
+		by = append(by, "refresh_token")
+	}
 	return by
 }
 
@@ -71,10 +93,10 @@ func TestHandlesForged(t *testing.T) {
 	rnd := source(2)
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	id := randomID(rnd)
-	genuine := []string{h.AuthReqID(id), h.Ticket(id, 1), h.CallbackRef(id, 1)}
+	genuine := everyKind(h, id, 1)
 	buf := make([]byte, 0, 64)
 	for n := range forgeries {
-		buf = append(buf[:0], genuine[n%3]...)
+		buf = append(buf[:0], genuine[n/5%len(genuine)]...)
 		switch n % 5 {
 		case 0: // nothing genuine but the length
 			for i := range buf {
@@ -101,7 +123,7 @@ func TestHandlesForged(t *testing.T) {
 				continue
 			}
 			other := randomID(rnd)
-			buf = append(buf[:0], []string{foreign.AuthReqID(other), foreign.Ticket(other, 1), foreign.CallbackRef(other, 1)}[n%3]...)
+			buf = append(buf[:0], everyKind(foreign, other, 1)[n/5%len(genuine)]...)
 		}
 		if by := parses(h, string(buf)); by != nil {
 			t.Fatalf("forged %q passes for %v", buf, by)
@@ -113,7 +135,7 @@ func TestHandlesBitFlips(t *testing.T) {
 	t.Parallel()
 	h := NewHandles(testRoot(1))
 	id := randomID(source(3))
-	for _, s := range []string{h.AuthReqID(id), h.Ticket(id, 3), h.CallbackRef(id, 3)} {
+	for _, s := range everyKind(h, id, 3) {
 		raw, err := encoding.DecodeString(s)
 		if err != nil {
 			t.Fatal(err)
@@ -136,9 +158,9 @@ func TestHandlesOneKindEach(t *testing.T) {
 	t.Parallel()
 	h := NewHandles(testRoot(1))
 	id := randomID(source(4))
-	for want, s := range map[string]string{"auth_req_id": h.AuthReqID(id), "ticket": h.Ticket(id, 1), "callback": h.CallbackRef(id, 1)} {
-		if by := parses(h, s); len(by) != 1 || by[0] != want {
-			t.Errorf("%s passes for %v", want, by)
+	for i, s := range everyKind(h, id, 1) {
+		if by := parses(h, s); len(by) != 1 || by[0] != kinds[i] {
+			t.Errorf("%s passes for %v", kinds[i], by)
 		}
 	}
 	// The same bytes under the same length but another key.
@@ -150,13 +172,22 @@ func TestHandlesOneKindEach(t *testing.T) {
 	if _, _, ok := h.ParseTicket(h.AuthReqID(id)[:40]); ok {
 		t.Error("a shortened auth_req_id passes for a ticket")
 	}
+	// A number added or left out makes no other handle.
+	refresh, _ := encoding.DecodeString(h.RefreshToken(id, 0))
+	if by := parses(h, encoding.EncodeToString(append(refresh[:1+idSize:1+idSize], refresh[1+idSize+refreshNumber:]...))); by != nil {
+		t.Errorf("a refresh token without its number passes for %v", by)
+	}
+	auth, _ := encoding.DecodeString(h.AuthReqID(id))
+	if by := parses(h, encoding.EncodeToString(append(append(auth[:1+idSize:1+idSize], 0, 0, 0), auth[1+idSize:]...))); by != nil {
+		t.Errorf("an auth_req_id with a number passes for %v", by)
+	}
 }
 
 func TestHandlesSpelling(t *testing.T) {
 	t.Parallel()
 	h := NewHandles(testRoot(1))
 	id := randomID(source(5))
-	for _, s := range []string{h.AuthReqID(id), h.Ticket(id, 1)} {
+	for _, s := range everyKind(h, id, 1) {
 		for _, bad := range []string{
 			"", s[:len(s)-1], s[1:], s + "A", s + "=", s + "\n", "\n" + s, s[:10] + "\n" + s[10:], s[:10] + "\n" + s[11:], s[:len(s)-1] + "\n",
 			s[:len(s)-4] + "\r\n\r\n", " " + s, s + " ", strings.ToUpper(s), strings.ToLower(s), s[:len(s)-2] + "==", s + s, strings.Repeat("A", 44), strings.Repeat("A", 40),
@@ -186,8 +217,10 @@ func TestHandlesVersions(t *testing.T) {
 		_, a := row.with.ParseAuthReqID(row.by.AuthReqID(id))
 		_, _, b := row.with.ParseTicket(row.by.Ticket(id, 9))
 		_, _, c := row.with.ParseCallbackRef(row.by.CallbackRef(id, 9))
-		if a != row.want || b != row.want || c != row.want {
-			t.Errorf("%s: parses = %v, %v, %v, want %v", row.name, a, b, c, row.want)
+		_, d := row.with.ParseDeferralCode(row.by.DeferralCode(id))
+		_, _, e := row.with.ParseRefreshToken(row.by.RefreshToken(id, 9))
+		if a != row.want || b != row.want || c != row.want || d != row.want || e != row.want {
+			t.Errorf("%s: parses = %v, %v, %v, %v, %v, want %v", row.name, a, b, c, d, e, row.want)
 		}
 	}
 	// A handle of one version does not pass with the byte of another.
@@ -206,12 +239,16 @@ func TestHandlesAllocateNothing(t *testing.T) {
 	h := NewHandles(testRoot(1))
 	id := randomID(source(7))
 	handle, ticket := h.AuthReqID(id), h.Ticket(id, 1)
-	code := h.Code(id, 1)
+	code, now := h.Code(id, 1), newClock().Now()
+	refresh, nonce := h.RefreshToken(id, 1), h.Nonce(now)
 	if got := testing.AllocsPerRun(100, func() {
 		h.ParseAuthReqID(handle)
 		h.ParseTicket(ticket)
 		h.ParseAuthReqID(ticket)
 		h.CheckCode(id, 1, code)
+		h.ParseDeferralCode(handle)
+		h.ParseRefreshToken(refresh)
+		h.CheckNonce(nonce, now)
 	}); got != 0 {
 		t.Errorf("parsing allocates %v times, want 0", got)
 	}
@@ -285,6 +322,8 @@ func FuzzHandles(f *testing.F) {
 	f.Add(h.AuthReqID(id))
 	f.Add(h.Ticket(id, 1))
 	f.Add(h.CallbackRef(id, 70))
+	f.Add(h.DeferralCode(id))
+	f.Add(h.RefreshToken(id, 70))
 	f.Fuzz(func(t *testing.T, s string) {
 		if id, ok := h.ParseAuthReqID(s); ok && h.AuthReqID(id) != s {
 			t.Errorf("ParseAuthReqID takes %q, which is no spelling of ours", s)
@@ -295,8 +334,32 @@ func FuzzHandles(f *testing.F) {
 		if id, n, ok := h.ParseCallbackRef(s); ok && h.CallbackRef(id, n) != s {
 			t.Errorf("ParseCallbackRef takes %q, which is no spelling of ours", s)
 		}
+		if id, ok := h.ParseDeferralCode(s); ok && h.DeferralCode(id) != s {
+			t.Errorf("ParseDeferralCode takes %q, which is no spelling of ours", s)
+		}
+		if id, n, ok := h.ParseRefreshToken(s); ok && h.RefreshToken(id, n) != s {
+			t.Errorf("ParseRefreshToken takes %q, which is no spelling of ours", s)
+		}
 		h.CheckCode(id, 1, s)
 	})
+}
+
+func TestRefreshTokenRange(t *testing.T) {
+	t.Parallel()
+	h := NewHandles(testRoot(1))
+	for _, n := range []int{-1, MaxRefresh + 1} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("RefreshToken of number %d is made", n)
+				}
+			}()
+			h.RefreshToken([16]byte{1}, n)
+		}()
+	}
+	if _, n, ok := h.ParseRefreshToken(h.RefreshToken([16]byte{1}, MaxRefresh)); !ok || n != MaxRefresh {
+		t.Errorf("ParseRefreshToken of the highest number = %d, %v", n, ok)
+	}
 }
 
 func BenchmarkParseAuthReqID(b *testing.B) {

@@ -57,7 +57,7 @@ func CheckPerson(p *consent.Person) []Problem {
 		wrong("email", "this is not an address such as alice@example.com")
 	}
 	for _, id := range p.Clients {
-		if !clientID.MatchString(id) {
+		if !clientID.MatchString(id) && (!strings.Contains(id, "/") || !IsResource(id)) {
 			wrong("clients", "%q is not a client_id", id)
 		}
 	}

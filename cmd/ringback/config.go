@@ -45,17 +45,20 @@ type Config struct {
 	NATS       *NATS  // external NATS server instead of the embedded one
 	AdminToken string // bearer of the management API; empty: the one derived from the root key
 
-	SMS        *channels.SMSConfig // nil: none; a development run without one uses the fake provider
-	Console    bool                // print messages; development runs only
-	Outbound   Outbound            // what may be called besides the public Internet
-	Policy     consent.Policy      // routes, limits, scopes, resources, lifetimes
-	Types      []details.Type      // authorization_details types beside the built-in ones
-	Registry   *details.Registry   // all of them
-	Clients    []consent.Client    // read-only for the commands
-	Approvers  []consent.Person    // read-only for the commands
-	Notes      []string            // what is allowed but deserves a look
-	lines      map[string]int      // "client/ID", "person/ID" :: line in the file
-	channelsAt int                 // line of channels.sms
+	SMS      *channels.SMSConfig // nil: none; a development run without one uses the fake provider
+	Console  bool                // print messages; development runs only
+	Outbound Outbound            // what may be called besides the public Internet
+	Policy   consent.Policy      // routes, limits, scopes, resources, lifetimes
+	Types    []details.Type      // authorization_details types beside the built-in ones
+	Registry *details.Registry   // all of them
+	Clients  []consent.Client    // read-only for the commands
+
+	Registration *Registration // clients may register themselves; nil: they may not
+
+	Approvers  []consent.Person // read-only for the commands
+	Notes      []string         // what is allowed but deserves a look
+	lines      map[string]int   // "client/ID", "person/ID" :: line in the file
+	channelsAt int              // line of channels.sms
 }
 
 // TLS names the files of a certificate chain and its key, both PEM.
@@ -169,7 +172,7 @@ func LoadConfig(src Sources) (*Config, error) {
 func (c *Config) read(r *reader, root *yaml.Node, src Sources) {
 	top := r.section("", root, "issuer", "listen", "manage", "tls", "mtls", "people_listener", "trusted_proxies",
 		"root_key", "data", "nats", "admin_token", "channels", "outbound", "policy", "scopes", "resources",
-		"details", "clients", "people", "dev")
+		"details", "hint_issuers", "clients", "client_documents", "registration", "people", "dev")
 	c.AllowRemote = r.section("dev", top.fields["dev"], "allow_remote").yes("allow_remote", false)
 	if top.has("dev") && !c.Dev {
 		top.wrong("dev", "this stands for development runs only: remove it, or start with --dev")
@@ -185,7 +188,10 @@ func (c *Config) read(r *reader, root *yaml.Node, src Sources) {
 	c.readScopes(r, top)
 	c.readResources(r, top)
 	c.readPolicy(r, top)
+	c.readHintIssuers(r, top)
 	c.readClients(r, top)
+	c.readDocuments(r, top)
+	c.readRegistration(r, top)
 	c.readPeople(r, top)
 	if c.Dev {
 		c.overlay()

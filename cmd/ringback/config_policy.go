@@ -16,12 +16,17 @@ import (
 // and a request must have ended 48 hours before its first fact is forgotten.
 const longest = 48 * time.Hour
 
+// longestRenew is how long after the decision a refresh token may work: with the
+// longest lifetime of a request it ends before the facts are forgotten.
+const longestRenew = 36 * time.Hour
+
 // readPolicy reads routes, limits and lifetimes.
 func (c *Config) readPolicy(r *reader, top *section) {
-	s := r.section("policy", top.fields["policy"], "routes", "limits", "dedupe", "lifetime", "match_code")
+	s := r.section("policy", top.fields["policy"], "routes", "limits", "dedupe", "lifetime", "match_code", "dpop_nonce")
 	p := &c.Policy
 	p.Dedupe = s.yes("dedupe", !c.Dev)
 	p.MatchCode = s.yes("match_code", false)
+	p.DPoPNonce = s.yes("dpop_nonce", false)
 	p.Reach = c.reach()
 	c.readLifetime(r, s)
 	c.readLimits(r, s)
@@ -45,12 +50,13 @@ const escalateAfter = 30 * time.Second
 
 // readLifetime reads how long requests and tokens live.
 func (c *Config) readLifetime(r *reader, policy *section) {
-	s := r.section("policy.lifetime", policy.fields["lifetime"], "default", "min", "max", "token")
+	s := r.section("policy.lifetime", policy.fields["lifetime"], "default", "min", "max", "token", "renew")
 	l := &c.Policy.Lifetime
 	l.Max = s.span("max", time.Hour, 10*time.Second, longest)
 	l.Min = s.span("min", 10*time.Second, time.Second, longest)
 	l.Default = s.span("default", 5*time.Minute, time.Second, longest)
 	l.Token = s.span("token", 5*time.Minute, 10*time.Second, time.Hour)
+	l.Renew = s.span("renew", 0, 0, longestRenew)
 	if l.Min > l.Default || l.Default > l.Max {
 		s.wrong("default", "%s does not lie between min (%s) and max (%s)", brief(l.Default), brief(l.Min), brief(l.Max))
 	}
@@ -161,7 +167,7 @@ func (c *Config) acr(s *section, key string) string {
 func (c *Config) readScopes(r *reader, top *section) {
 	c.Policy.Scopes = map[string]consent.Scope{}
 	for _, e := range top.list("scopes") {
-		s := r.section(e.path, e.node, "name", "words", "min_acr")
+		s := r.section(e.path, e.node, "name", "words", "min_acr", "unattended")
 		if !s.need("name", "calendar.read") || !s.need("words", `{en: "read your calendar"}`) {
 			continue
 		}
@@ -174,7 +180,7 @@ func (c *Config) readScopes(r *reader, top *section) {
 		case twice:
 			s.wrong("name", "the scope %s stands twice: remove one", name)
 		}
-		c.Policy.Scopes[name] = consent.Scope{Words: s.words("words"), MinACR: c.acr(s, "min_acr")}
+		c.Policy.Scopes[name] = consent.Scope{Words: s.words("words"), MinACR: c.acr(s, "min_acr"), Unattended: s.yes("unattended", false)}
 		c.lines["scope/"+name] = s.line
 	}
 }

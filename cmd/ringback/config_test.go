@@ -74,7 +74,7 @@ func TestExampleConfig(t *testing.T) {
 	t.Parallel()
 	c, err := LoadConfig(Sources{
 		File:   "../../" + exampleConfig,
-		Getenv: environ("TWILIO_AUTH_TOKEN", strong, "TRAVEL_AGENT_SECRET", strong),
+		Getenv: environ("TWILIO_AUTH_TOKEN", strong, "TRAVEL_AGENT_SECRET", strong, "REGISTRATION_TOKEN", strong),
 		ReadFile: func(name string) ([]byte, error) {
 			switch filepath.Base(name) {
 			case "tls.crt":
@@ -108,6 +108,23 @@ func TestExampleConfig(t *testing.T) {
 	}
 	if len(c.Clients) != 6 || len(c.Approvers) != 2 || c.Clients[0].SecretHashes[0] != keys.TokenDigest(strong) {
 		t.Errorf("clients %v, people %v", c.Clients, c.Approvers)
+	}
+	if diff := cmp.Diff(&consent.Documents{
+		Hosts: []string{"agent.example", "*.agents.example"}, People: "linked", Scope: "openid calendar.read", DefaultResource: "https://api.example.com",
+	}, c.Policy.Documents); diff != "" {
+		t.Errorf("client_documents differs (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(&Registration{
+		Tokens: map[consent.Digest]string{keys.TokenDigest(strong): "partner"}, People: "linked", Scope: "openid calendar.read",
+		Profile: consent.ProfileFAPI, DefaultResource: "https://api.example.com",
+	}, c.Registration); diff != "" {
+		t.Errorf("registration differs (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]consent.HintIssuer{"https://people.example.com": {JWKSURI: "https://people.example.com/jwks.json"}}, c.Policy.HintIssuers); diff != "" {
+		t.Errorf("hint_issuers differs (-want +got):\n%s", diff)
+	}
+	if p := c.Policy; p.DPoPNonce || p.Lifetime.Renew != 0 || !p.Scopes["status.read"].Unattended || p.Scopes["calendar.read"].Unattended {
+		t.Errorf("policy = %+v", p)
 	}
 	if got := c.Where("client", "calendar-api"); !strings.Contains(got, exampleConfig+":") {
 		t.Errorf("Where(calendar-api) = %q", got)
@@ -155,6 +172,7 @@ func TestExampleIsWhole(t *testing.T) {
 		"allow", "timeout", "routes", "when", "escalate_after", "pair_prompts", "person_prompts", "window", "notifications",
 		"denials", "freeze", "dedupe", "lifetime", "match_code", "scopes", "words", "min_acr", "introspect_by", "schema",
 		"show", "free", "silent", "narrow", "client_secret", "verified_host", "token_endpoint_auth_method", "may_enumerate",
+		"hint_issuers", "iss", "client_documents", "hosts", "registration", "tokens", "token", "name", "renew", "dpop_nonce", "unattended",
 		"zoneinfo", "locale", "email", "allow_remote",
 	}) {
 		if !strings.Contains(string(data), key+":") {

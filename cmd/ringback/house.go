@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -50,8 +51,6 @@ type house struct {
 // of a development run, nil otherwise. Close the house when done.
 func openHouse(ctx context.Context, cfg *Config, root *keys.Root, phones *fakes.Twilio, log *slog.Logger) (*house, error) {
 	h := &house{cfg: cfg, log: log, token: cfg.adminToken(root)}
-	h.policy.Store(&cfg.Policy)
-	h.file.Store(cfg)
 	h.metrics = newMetrics(metricsConfig{
 		Lag:  func() time.Duration { return h.auditor.Lag() },
 		Fill: func() float64 { return h.store.Fill() },
@@ -72,7 +71,7 @@ func openHouse(ctx context.Context, cfg *Config, root *keys.Root, phones *fakes.
 // wire builds the rooms above the store.
 func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio) error {
 	cfg, facts, handles := h.cfg, h.metrics.Store(h.store), keys.NewHandles(root)
-	if err := h.store.SetFile(cfg.Clients, cfg.Approvers, cfg.Where); err != nil {
+	if err := h.adopt(ctx, cfg); err != nil {
 		return err
 	}
 	var err error
@@ -126,6 +125,26 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 		Policy:    h.policy.Load, Types: typesOf(cfg.Registry), PublicURL: cfg.PublicURL(), Now: time.Now, Log: h.log,
 	})
 	h.store.Start()
+	return nil
+}
+
+// adopt lets clients, people and policy of cfg be those that stand, all or
+// nothing.
+func (h *house) adopt(ctx context.Context, cfg *Config) error {
+	if err := h.store.SetFile(cfg.Clients, cfg.Approvers, cfg.Where); err != nil {
+		return err
+	}
+	policy := cfg.Policy
+	policy.FAPI = cfg.Registration != nil && cfg.Registration.Profile == consent.ProfileFAPI
+	for after, more := "", true; more && !policy.FAPI; more = after != "" {
+		list, next, err := h.store.Clients(ctx, after, 1000)
+		if err != nil {
+			return err
+		}
+		policy.FAPI, after = slices.ContainsFunc(list, func(c consent.Client) bool { return c.Strict() }), next
+	}
+	h.file.Store(cfg)
+	h.policy.Store(&policy)
 	return nil
 }
 

@@ -16,7 +16,7 @@ func (s *service) reload(ctx context.Context) {
 		err = s.loaded.reloadable(next)
 	}
 	if err == nil {
-		err = s.house.store.SetFile(next.Clients, next.Approvers, next.Where)
+		err = s.house.adopt(ctx, next)
 	}
 	if err != nil {
 		s.log.ErrorContext(ctx, "configuration not reloaded, the old one stands", slog.Any("err", err))
@@ -24,8 +24,6 @@ func (s *service) reload(ctx context.Context) {
 		return
 	}
 	s.loaded = *next
-	s.house.file.Store(next)
-	s.house.policy.Store(&next.Policy)
 	s.log.InfoContext(ctx, "configuration reloaded")
 }
 
@@ -49,6 +47,7 @@ func (c *Config) reloadable(next *Config) error {
 		{"admin_token", c.AdminToken, next.AdminToken},
 		{"channels", []any{c.SMS, c.Console}, []any{next.SMS, next.Console}},
 		{"outbound", c.Outbound, next.Outbound},
+		{"registration", c.Registration, next.Registration},
 		{"details", c.Types, next.Types},
 		{"scopes", c.ScopeWords(), next.ScopeWords()},
 	} {

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"encoding/json"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"ringback/admin"
+	"ringback/consent"
+	"ringback/keys"
+)
+
+// Registration lets clients register themselves (RFC 7591).
+type Registration struct {
+	Tokens map[consent.Digest]string // initial access token, SHA-256 :: the name of whoever was given it
+
+	// What each of them gets, whatever it says of itself.
+	People          string // as in consent.Client: "linked" or "any"
+	Scope           string
+	Profile         string
+	DefaultResource string
+	Resources       []string
+}
+
+var (
+	registrant = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	hostParts  = regexp.MustCompile(`^(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
+)
+
+// readRegistration reads who may register clients, and what these get.
+func (c *Config) readRegistration(r *reader, top *section) {
+	if !top.has("registration") {
+		return
+	}
+	s := r.section("registration", top.fields["registration"], "tokens", "people", "scope", "profile", "default_resource", "resources")
+	reg := &Registration{Tokens: map[consent.Digest]string{}, Profile: s.text("profile")}
+	if reg.Profile != "" && reg.Profile != consent.ProfileFAPI {
+		s.wrong("profile", "%q is unknown: use %s, or leave it out", reg.Profile, consent.ProfileFAPI)
+	}
+	reg.People, reg.Scope, reg.DefaultResource, reg.Resources = c.readAllowed(s)
+	if s.need("tokens", "[{name: partner, token: {env: REGISTRATION_TOKEN}}]") && len(s.list("tokens")) == 0 {
+		s.wrong("tokens", "empty, so nobody could register a client: name a token, or remove `registration`")
+	}
+	for _, e := range s.list("tokens") {
+		t := r.section(e.path, e.node, "name", "token")
+		if !t.need("name", "partner") || !t.need("token", "{env: REGISTRATION_TOKEN}") {
+			continue
+		}
+		name, token := t.text("name"), t.secret("token")
+		if !registrant.MatchString(name) {
+			t.wrong("name", "%q is not a name: 1 to 64 letters, digits and . _ -", name)
+		}
+		if token == "" {
+			continue
+		}
+		if !c.Dev && bits(token) < 128 {
+			t.wrong("token", "it has less than 128 bits: make one with `openssl rand -base64 32`")
+		}
+		digest := consent.Digest(keys.TokenDigest(token))
+		if other, twice := reg.Tokens[digest]; twice {
+			t.wrong("token", "this token is that of %s already: make one for each", other)
+		}
+		reg.Tokens[digest] = name
+	}
+	c.Registration = reg
+}
+
+// readDocuments reads what clients get whose client_id is the URL of their
+// metadata document.
+func (c *Config) readDocuments(r *reader, top *section) {
+	if !top.has("client_documents") {
+		return
+	}
+	s := r.section("client_documents", top.fields["client_documents"], "hosts", "people", "scope", "default_resource", "resources")
+	d := &consent.Documents{Hosts: s.texts("hosts")}
+	if s.need("hosts", "[agent.example]") && len(d.Hosts) == 0 {
+		s.wrong("hosts", "empty, so there would be no such client: name hosts, or remove `client_documents`")
+	}
+	for i, e := range s.list("hosts") {
+		if i >= len(d.Hosts) {
+			break
+		}
+		d.Hosts[i] = strings.ToLower(e.node.Value)
+		_, address := netip.ParseAddr(e.node.Value)
+		if len(d.Hosts[i]) > 253 || !hostParts.MatchString(d.Hosts[i]) || address == nil && !c.Dev {
+			r.wrong(e.node.Line, e.path, "%q is not a host name: write agent.example, or *.agent.example for every host below it", e.node.Value)
+		}
+	}
+	d.People, d.Scope, d.DefaultResource, d.Resources = c.readAllowed(s)
+	c.Policy.Documents = d
+}
+
+// readAllowed reads what clients may ask that no entry speaks of.
+func (c *Config) readAllowed(s *section) (people, scope, resource string, resources []string) {
+	people, scope = s.oneOf("people", "linked", "any"), s.text("scope")
+	for name := range strings.FieldsSeq(scope) {
+		if _, ok := c.Policy.Scopes[name]; !ok && name != "openid" {
+			s.wrong("scope", "there is no scope %q: add it under `scopes`, or remove it here", name)
+		}
+	}
+	if resource = s.text("default_resource"); resource != "" && !admin.IsResource(resource) {
+		s.wrong("default_resource", "%q is not an absolute URI without fragment: write https://api.example (RFC 8707)", resource)
+	}
+	resources = s.texts("resources")
+	if i := slices.IndexFunc(resources, func(u string) bool { return !admin.IsResource(u) }); i >= 0 {
+		s.wrong("resources", "%q is not an absolute URI without fragment: write https://api.example (RFC 8707)", resources[i])
+	}
+	if resource == "" && len(resources) == 0 && len(c.Policy.Resources) == 0 {
+		s.wrong("default_resource", "missing, and no resources are configured, so nothing could be asked for: name the API that tokens are for")
+	}
+	return people, scope, resource, resources
+}
+
+// readHintIssuers reads whose login_hint_tokens name people (CIBA Core §7.1).
+func (c *Config) readHintIssuers(r *reader, top *section) {
+	c.Policy.HintIssuers = map[string]consent.HintIssuer{}
+	for _, e := range top.list("hint_issuers") {
+		s := r.section(e.path, e.node, "iss", "jwks", "jwks_uri")
+		if !s.need("iss", "https://people.example.com") {
+			continue
+		}
+		iss, from := s.text("iss"), consent.HintIssuer{JWKS: s.jwks("jwks"), JWKSURI: s.text("jwks_uri")}
+		if _, twice := c.Policy.HintIssuers[iss]; twice {
+			s.wrong("iss", "%s stands twice: remove one", iss)
+		}
+		if len(iss) > 512 || iss == c.Issuer {
+			s.wrong("iss", "this is ourselves, or longer than 512 bytes: name the service that signs the hints")
+		}
+		checkIssuerKeys(s, from, c.Dev)
+		c.Policy.HintIssuers[iss] = from
+	}
+}
+
+// checkIssuerKeys checks that there is one place for the keys, and a good one.
+func checkIssuerKeys(s *section, from consent.HintIssuer, dev bool) {
+	switch u, err := url.Parse(from.JWKSURI); {
+	case len(from.JWKS) > 0 && from.JWKSURI != "":
+		s.wrong("jwks_uri", "jwks is given as well: keep one of the two")
+	case len(from.JWKS) > 0:
+		if err := admin.CheckKeys(json.RawMessage(from.JWKS)); err != nil {
+			s.wrong("jwks", "%v", err)
+		}
+	case from.JWKSURI == "":
+		s.need("jwks_uri", "https://people.example.com/jwks")
+	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !(dev && u.Scheme == "http" && isLoopback(u.Hostname())):
+		s.wrong("jwks_uri", "%q is not an https URL without user and fragment", from.JWKSURI)
+	}
+}

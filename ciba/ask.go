@@ -123,7 +123,7 @@ func (s *Server) parse(who caller, f form, policy *consent.Policy, now time.Time
 	if req.Scope, err = scopes(f.get("scope"), c, policy); err != nil {
 		return nil, nil, err
 	}
-	if req.Resource, err = resource(f.get("resource"), c, policy); err != nil {
+	if req.Resource, err = resource(f, c, policy); err != nil {
 		return nil, nil, err
 	}
 	list, err := authorizationDetails(f.get("authorization_details"), s.cfg.Details)

@@ -64,8 +64,14 @@ func inScope(c *consent.Client, name string) bool {
 }
 
 // resource reads resource (RFC 8707 §2): the audience of the token. The
-// client's default stands when it is absent.
-func resource(text string, c *consent.Client, p *consent.Policy) (string, error) {
+// client's default stands when it is absent. Some clients send it as audience.
+func resource(f form, c *consent.Client, p *consent.Policy) (string, error) {
+	text := f.get("resource")
+	if other := f.get("audience"); text == "" {
+		text = other
+	} else if other != "" && other != text {
+		return "", refuse(InvalidTarget, "audience: differs from resource, send one of them")
+	}
 	if text == "" {
 		if c.DefaultResource == "" {
 			return "", refuse(InvalidTarget, "resource: missing, and the client has no default_resource; name the API that the token is for")

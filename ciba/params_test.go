@@ -75,7 +75,7 @@ func TestResource(t *testing.T) {
 		{"broken", "https://[::1", api, ""},
 		{"long", "https://api.example/" + strings.Repeat("x", maxResource), api, ""},
 	} {
-		got, err := resource(tt.text, &tt.client, testPolicy())
+		got, err := resource(form{{"resource", tt.text}}, &tt.client, testPolicy())
 		if tt.want == "" {
 			wantRefusal(t, tt.name, err, InvalidTarget, "resource: ")
 		} else if err != nil || got != tt.want {
@@ -236,7 +236,7 @@ func FuzzParameters(f *testing.F) {
 		}
 		_, err := scopes(scope, c, p)
 		check(err)
-		_, err = resource(res, c, p)
+		_, err = resource(form{{"resource", res}}, c, p)
 		check(err)
 		check(checkBindingMessage(message))
 		d, err := requestLifetime(expiry, p.Lifetime)

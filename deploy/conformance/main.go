@@ -56,7 +56,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("made %s; start ringback there:\n\n  cd %s && ringback serve --dev --config ringback.yaml\n", s.Dir, s.Dir)
+	fmt.Printf("made %s; start ringback with it:\n\n  ringback serve --dev --config %s/ringback.yaml\n", s.Dir, s.Dir)
 }
 
 //go:embed ringback.yaml.tmpl
@@ -65,6 +65,10 @@ var configuration string
 // make writes everything. A directory that is there already is left alone: its
 // keys may be registered somewhere.
 func (s *setup) make() error {
+	var err error
+	if s.Dir, err = filepath.Abs(s.Dir); err != nil {
+		return err
+	}
 	if err := os.Mkdir(s.Dir, 0o700); err != nil {
 		return fmt.Errorf("%w: name a directory that does not exist yet", err)
 	}

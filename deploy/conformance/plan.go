@@ -79,7 +79,7 @@ func (s *setup) plan(v variant, clients [2]client, token string) map[string]any 
 		"resource":                    map[string]any{"resourceUrl": s.MTLSURL() + "/dev/resource"},
 	}
 	for i, c := range clients {
-		entry := map[string]any{"scope": "openid", "hint_type": "login_hint", "hint_value": "alice", "acr_value": "urn:ringback:acr:tap"}
+		entry := map[string]any{"scope": "openid accounts", "hint_type": "login_hint", "hint_value": "alice", "acr_value": "urn:ringback:acr:tap"}
 		suffix := ""
 		if i == 1 {
 			suffix = "2"

@@ -1,10 +1,11 @@
 package keys
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/asn1"
 	"encoding/base64"
@@ -28,6 +29,7 @@ const (
 	// other algorithm, embedded key, address of a key, repeated or extra
 	// member can be in it (RFC 8725 §3.1, §3.5, §3.11).
 	headerStart  = `{"alg":"ES256","kid":"`
+	headerPS256  = `{"alg":"PS256","kid":"` // as long as the other
 	headerMiddle = `","typ":"`
 	headerEnd    = `"}`
 	maxHeader    = 128
@@ -39,7 +41,7 @@ const (
 var order = elliptic.P256().Params().N
 var halfOrder = new(big.Int).Rsh(order, 1)
 
-// signer is one private key.
+// signer is one private key for ES256.
 type signer struct {
 	kid string
 	key *ecdsa.PrivateKey
@@ -47,28 +49,10 @@ type signer struct {
 
 // sign returns claims as a compact JWS (RFC 7515 §3.1).
 func (s *signer) sign(typ string, claims any) (string, error) {
-	if !validType(typ) {
-		return "", fmt.Errorf("signing: %q is no token type", typ)
-	}
-	payload, err := json.Marshal(claims)
+	token, err := unsigned(headerStart, s.kid, typ, claims, signatureLen)
 	if err != nil {
-		return "", fmt.Errorf("encoding claims: %w", err)
+		return "", err
 	}
-	header := make([]byte, 0, maxHeader)
-	header = append(header, headerStart...)
-	header = append(header, s.kid...)
-	header = append(header, headerMiddle...)
-	header = append(header, typ...)
-	header = append(header, headerEnd...)
-
-	size := encoding.EncodedLen(len(header)) + 1 + encoding.EncodedLen(len(payload)) + 1 + encoding.EncodedLen(signatureLen)
-	if size > MaxToken {
-		return "", fmt.Errorf("signing: a token of %d bytes is longer than %d", size, MaxToken)
-	}
-	token := make([]byte, 0, size)
-	token = encoding.AppendEncode(token, header)
-	token = append(token, '.')
-	token = encoding.AppendEncode(token, payload)
 	digest := sha256.Sum256(token)
 	// Deterministic (RFC 6979): no bad source of randomness gives the key
 	// away, and what is signed again after a crash is the same.
@@ -86,14 +70,64 @@ func (s *signer) sign(typ string, claims any) (string, error) {
 	var signature [signatureLen]byte
 	v.R.FillBytes(signature[:signatureLen/2])
 	v.S.FillBytes(signature[signatureLen/2:])
+	return finish(token, signature[:]), nil
+}
+
+// signerRSA is one private key for PS256.
+type signerRSA struct {
+	kid string
+	key *rsa.PrivateKey
+}
+
+// sign returns claims as a compact JWS. Its salt is drawn, so no two are the
+// same.
+func (s *signerRSA) sign(typ string, claims any) (string, error) {
+	token, err := unsigned(headerPS256, s.kid, typ, claims, s.key.Size())
+	if err != nil {
+		return "", err
+	}
+	digest := sha256.Sum256(token)
+	signature, err := rsa.SignPSS(rand.Reader, s.key, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+	if err != nil {
+		return "", fmt.Errorf("signing: %w", err)
+	}
+	return finish(token, signature), nil
+}
+
+// unsigned returns header and payload of a token, with room for a signature.
+func unsigned(start, kid, typ string, claims any, signatureLen int) ([]byte, error) {
+	if !validType(typ) {
+		return nil, fmt.Errorf("signing: %q is no token type", typ)
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return nil, fmt.Errorf("encoding claims: %w", err)
+	}
+	header := make([]byte, 0, maxHeader)
+	header = append(header, start...)
+	header = append(header, kid...)
+	header = append(header, headerMiddle...)
+	header = append(header, typ...)
+	header = append(header, headerEnd...)
+
+	size := encoding.EncodedLen(len(header)) + 1 + encoding.EncodedLen(len(payload)) + 1 + encoding.EncodedLen(signatureLen)
+	if size > MaxToken {
+		return nil, fmt.Errorf("signing: a token of %d bytes is longer than %d", size, MaxToken)
+	}
+	token := make([]byte, 0, size)
+	token = encoding.AppendEncode(token, header)
 	token = append(token, '.')
-	token = encoding.AppendEncode(token, signature[:])
-	return string(token), nil
+	return encoding.AppendEncode(token, payload), nil
+}
+
+// finish appends the signature.
+func finish(token, signature []byte) string {
+	return string(encoding.AppendEncode(append(token, '.'), signature))
 }
 
 // verify returns the payload of a token of the given type signed by one of
 // the keys. Every refusal wraps ErrToken.
-func verify(keys map[string]*ecdsa.PublicKey, token, typ string) ([]byte, error) {
+func verify(keys map[string]crypto.PublicKey, token, typ string) ([]byte, error) {
 	if len(token) > MaxToken {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrToken, MaxToken)
 	}
@@ -112,22 +146,23 @@ func verify(keys map[string]*ecdsa.PublicKey, token, typ string) ([]byte, error)
 	if !ok {
 		return nil, fmt.Errorf("%w: header is not base64url", ErrToken)
 	}
-	kid, ok := readHeader(header, typ)
+	alg, kid, ok := readHeader(header, typ)
 	if !ok {
 		return nil, fmt.Errorf("%w: not the header of a %s", ErrToken, typ)
 	}
-	key := keys[kid]
-	if key == nil {
+	signature, ok := decodeExact(tail)
+	if !ok {
+		return nil, fmt.Errorf("%w: signature is not base64url", ErrToken)
+	}
+	switch key := keys[kid].(type) {
+	case *ecdsa.PublicKey:
+		ok = alg == ES256 && len(signature) == signatureLen && lowS(signature) && verifyES256(key, []byte(signed), signature)
+	case *rsa.PublicKey:
+		ok = alg == PS256 && verifyPS256(key, []byte(signed), signature)
+	default:
 		return nil, fmt.Errorf("%w: unknown kid", ErrToken)
 	}
-	signature, ok := decodeExact(tail)
-	if !ok || len(signature) != signatureLen {
-		return nil, fmt.Errorf("%w: not an ES256 signature", ErrToken)
-	}
-	r := new(big.Int).SetBytes(signature[:signatureLen/2])
-	s := new(big.Int).SetBytes(signature[signatureLen/2:])
-	digest := sha256.Sum256([]byte(signed))
-	if s.Cmp(halfOrder) > 0 || !ecdsa.Verify(key, digest[:], r, s) {
+	if !ok {
 		return nil, fmt.Errorf("%w: wrong signature", ErrToken)
 	}
 	payload, ok := decodeExact(body)
@@ -140,16 +175,30 @@ func verify(keys map[string]*ecdsa.PublicKey, token, typ string) ([]byte, error)
 	return payload, nil
 }
 
-// readHeader returns the kid of a header in our one spelling.
-func readHeader(header []byte, typ string) (kid string, ok bool) {
-	rest, ok := bytes.CutPrefix(header, []byte(headerStart))
-	if !ok || len(rest) != kidLen+len(headerMiddle)+len(typ)+len(headerEnd) {
-		return "", false
+// lowS reports whether s is the smaller of its two values.
+func lowS(signature []byte) bool {
+	return new(big.Int).SetBytes(signature[signatureLen/2:]).Cmp(halfOrder) <= 0
+}
+
+// readHeader returns the algorithm and the kid of a header in our one
+// spelling.
+func readHeader(header []byte, typ string) (alg, kid string, ok bool) {
+	if len(header) != len(headerStart)+kidLen+len(headerMiddle)+len(typ)+len(headerEnd) {
+		return "", "", false
+	}
+	start, rest := header[:len(headerStart)], header[len(headerStart):]
+	switch string(start) {
+	case headerStart:
+		alg = ES256
+	case headerPS256:
+		alg = PS256
+	default:
+		return "", "", false
 	}
 	if string(rest[kidLen:]) != headerMiddle+typ+headerEnd {
-		return "", false
+		return "", "", false
 	}
-	return string(rest[:kidLen]), true
+	return alg, string(rest[:kidLen]), true
 }
 
 // validType keeps types to characters that need no escaping.

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"encoding/json"
@@ -14,9 +15,9 @@ import (
 // maxKeySet is the longest JWKS that is read, in bytes.
 const maxKeySet = 256 << 10
 
-// KeySet verifies with published keys alone, offline.
+// KeySet verifies ES256 with published keys alone, offline.
 type KeySet struct {
-	keys map[string]*ecdsa.PublicKey
+	keys map[string]crypto.PublicKey
 }
 
 // ParseKeySet reads a JWKS (RFC 7517). Keys of other types than P-256 are
@@ -33,7 +34,7 @@ func ParseKeySet(jwks []byte) (*KeySet, error) {
 	if err := json.Unmarshal(jwks, &set); err != nil {
 		return nil, fmt.Errorf("reading keys: not a JWKS: %w", err)
 	}
-	out := &KeySet{keys: make(map[string]*ecdsa.PublicKey)}
+	out := &KeySet{keys: make(map[string]crypto.PublicKey)}
 	for i := range set.Keys {
 		jwk := &set.Keys[i]
 		if _, ok := jwk.Key.(*ecdsa.PrivateKey); ok {
@@ -60,17 +61,19 @@ func ParseKeySet(jwks []byte) (*KeySet, error) {
 // Verify is like [Ring.Verify] with the keys of the set.
 func (s *KeySet) Verify(token, typ string) ([]byte, error) { return verify(s.keys, token, typ) }
 
-// publish returns the public keys of a chain by kid and as a JWKS.
-func (c *chain) publish() (map[string]*ecdsa.PublicKey, []byte, error) {
-	byKID := make(map[string]*ecdsa.PublicKey)
+// publish returns the public keys of chains by kid and as a JWKS.
+func publish(chains ...*chain) (map[string]crypto.PublicKey, []byte, error) {
+	byKID := make(map[string]crypto.PublicKey)
 	var set jose.JSONWebKeySet
-	for _, s := range append([]stored{c.Current, c.Next}, c.Retired...) {
-		key, err := s.public()
-		if err != nil {
-			return nil, nil, err
+	for _, c := range chains {
+		for _, s := range append([]stored{c.Current, c.Next}, c.Retired...) {
+			key, alg, err := s.public()
+			if err != nil {
+				return nil, nil, err
+			}
+			byKID[s.KID] = key
+			set.Keys = append(set.Keys, jose.JSONWebKey{Key: key, KeyID: s.KID, Algorithm: alg, Use: "sig"})
 		}
-		byKID[s.KID] = key
-		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key, KeyID: s.KID, Algorithm: string(jose.ES256), Use: "sig"})
 	}
 	jwks, err := json.Marshal(set)
 	if err != nil {

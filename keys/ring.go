@@ -3,8 +3,8 @@ package keys
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/cipher"
-	"crypto/ecdsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,6 +46,7 @@ type RingConfig struct {
 	Store RingStore        // required
 	Now   func() time.Time // required
 	Log   *slog.Logger     // required
+	RSA   bool             // keep RSA keys as well, for SignPS256; once made, they are kept
 }
 
 // Ring signs tokens and evidence and verifies tokens. Any number of processes
@@ -62,8 +63,9 @@ type Ring struct {
 type snapshot struct {
 	doc      *document
 	token    signer
+	tokenRSA *signerRSA // nil: there are no such keys
 	evidence signer
-	verify   map[string]*ecdsa.PublicKey // token keys by kid
+	verify   map[string]crypto.PublicKey // token keys by kid
 	jwks     []byte
 	evJWKS   []byte
 }
@@ -98,11 +100,13 @@ func (r *Ring) Run(ctx context.Context) {
 // turn reloads and rotates what is due.
 func (r *Ring) turn(ctx context.Context) error {
 	return r.change(ctx, func(doc *document, now time.Time) (bool, error) {
-		token, evidence := doc.Token.due(now, tokenPeriod), doc.Evidence.due(now, evidencePeriod)
+		token, evidence := doc.tokenDue(now), doc.Evidence.due(now, evidencePeriod)
 		if token {
-			doc.Token.prune(now)
-			if err := doc.Token.rotate(now); err != nil {
-				return false, err
+			for _, c := range doc.tokens() {
+				c.prune(now)
+				if err := c.rotate(now); err != nil {
+					return false, err
+				}
 			}
 		}
 		if evidence {
@@ -114,35 +118,41 @@ func (r *Ring) turn(ctx context.Context) error {
 	})
 }
 
-// Rotate makes the published next key sign tokens at once and publishes a new
-// next one. Tokens of the old key verify for 90 more days. It returns an error
+// Rotate makes the published next key sign tokens at once, with RSA the next
+// of each type, and publishes a new next one. Tokens of the old key verify for 90 more days. It returns an error
 // that wraps ErrTooSoon within a minute of the last rotation, since other
 // processes may not know the next key yet.
 func (r *Ring) Rotate(ctx context.Context) error {
-	return r.rotate(ctx, "token", func(d *document) *chain { return &d.Token })
+	return r.rotate(ctx, "token", (*document).tokens)
 }
 
 // RotateEvidence does the same for the key that signs evidence and
 // checkpoints; its signatures verify for ever.
 func (r *Ring) RotateEvidence(ctx context.Context) error {
-	return r.rotate(ctx, "evidence", func(d *document) *chain { return &d.Evidence })
+	return r.rotate(ctx, "evidence", func(d *document) []*chain { return []*chain{&d.Evidence} })
 }
 
-func (r *Ring) rotate(ctx context.Context, purpose string, pick func(*document) *chain) error {
-	before := pick(r.snap.Load().doc).Current.KID
+// rotate rotates the chains of a purpose, which keep in step with the first.
+func (r *Ring) rotate(ctx context.Context, purpose string, pick func(*document) []*chain) error {
+	before := pick(r.snap.Load().doc)[0].Current.KID
 	err := r.change(ctx, func(doc *document, now time.Time) (bool, error) {
-		c := pick(doc)
-		if c.Current.KID != before {
+		chains := pick(doc)
+		if chains[0].Current.KID != before {
 			return false, nil // somebody did it meanwhile, perhaps we ourselves
 		}
-		if !c.known(now) {
-			return false, fmt.Errorf("%w: the next %s key was published at %s, try again a minute later",
-				ErrTooSoon, purpose, c.Next.CreatedAt.UTC().Format(time.RFC3339))
+		for _, c := range chains {
+			if !c.known(now) {
+				return false, fmt.Errorf("%w: the next %s key was published at %s, try again a minute later",
+					ErrTooSoon, purpose, c.Next.CreatedAt.UTC().Format(time.RFC3339))
+			}
+			if purpose == "token" {
+				c.prune(now)
+			}
+			if err := c.rotate(now); err != nil {
+				return false, err
+			}
 		}
-		if purpose == "token" {
-			c.prune(now)
-		}
-		return true, c.rotate(now)
+		return true, nil
 	})
 	if err != nil {
 		return fmt.Errorf("rotating the %s key: %w", purpose, err)
@@ -193,22 +203,33 @@ func (r *Ring) change(ctx context.Context, f func(*document, time.Time) (bool, e
 	return fmt.Errorf("saving keys: %w", failed)
 }
 
-// read opens a stored document; fresh means that there was none.
+// read opens a stored document and makes the chains that it lacks; fresh means
+// that it made any.
 func (r *Ring) read(data []byte, now time.Time) (doc *document, fresh bool, err error) {
 	if data != nil {
 		plain, err := open(r.seal, data, ringContext)
 		if err != nil {
 			return nil, false, fmt.Errorf("reading keys: %w", err)
 		}
-		doc, err = readDocument(plain)
-		return doc, false, err
+		if doc, err = readDocument(plain); err != nil {
+			return nil, false, err
+		}
+	} else {
+		doc, fresh = &document{V: documentVersion}, true
+		if doc.Token, err = newChain(now, ""); err != nil {
+			return nil, false, err
+		}
+		if doc.Evidence, err = newChain(now, ""); err != nil {
+			return nil, false, err
+		}
 	}
-	doc = &document{V: documentVersion}
-	if doc.Token, err = newChain(now); err != nil {
-		return nil, false, err
+	if r.cfg.RSA && doc.TokenRSA == nil {
+		fresh, doc.TokenRSA = true, new(chain)
+		if *doc.TokenRSA, err = newChain(now, typeRSA); err != nil {
+			return nil, false, err
+		}
 	}
-	doc.Evidence, err = newChain(now)
-	return doc, true, err
+	return doc, fresh, nil
 }
 
 // adopt puts a document to use unless a newer one is in use already: a replica
@@ -217,7 +238,9 @@ func (r *Ring) adopt(doc *document, now time.Time) error {
 	if old := r.snap.Load(); old != nil && old.doc.Serial > doc.Serial {
 		return nil
 	}
-	doc.Token.prune(now)
+	for _, c := range doc.tokens() {
+		c.prune(now)
+	}
 	s := &snapshot{doc: doc}
 	var err error
 	if s.token, err = doc.Token.Current.signer(); err != nil {
@@ -226,10 +249,15 @@ func (r *Ring) adopt(doc *document, now time.Time) error {
 	if s.evidence, err = doc.Evidence.Current.signer(); err != nil {
 		return err
 	}
-	if s.verify, s.jwks, err = doc.Token.publish(); err != nil {
+	if doc.TokenRSA != nil {
+		if s.tokenRSA, err = doc.TokenRSA.Current.signerRSA(); err != nil {
+			return err
+		}
+	}
+	if s.verify, s.jwks, err = publish(doc.tokens()...); err != nil {
 		return err
 	}
-	if _, s.evJWKS, err = doc.Evidence.publish(); err != nil {
+	if _, s.evJWKS, err = publish(&doc.Evidence); err != nil {
 		return err
 	}
 	r.snap.Store(s)
@@ -242,14 +270,25 @@ func (r *Ring) Sign(typ string, claims any) (string, error) {
 	return r.snap.Load().token.sign(typ, claims)
 }
 
+// SignPS256 is Sign with the RSA key, for clients that chose PS256. It returns
+// an error where no process ever kept RSA keys.
+func (r *Ring) SignPS256(typ string, claims any) (string, error) {
+	key := r.snap.Load().tokenRSA
+	if key == nil {
+		return "", errors.New("signing with PS256: this service keeps no RSA keys; open its ring with RSA")
+	}
+	return key.sign(typ, claims)
+}
+
 // SignEvidence is Sign with the evidence key.
 func (r *Ring) SignEvidence(typ string, claims any) (string, error) {
 	return r.snap.Load().evidence.sign(typ, claims)
 }
 
-// Verify returns the payload of a token that Sign made for the same typ, by
-// this or another process, with the current key, the next, or one retired
-// less than 90 days ago. It checks no claim. Every error wraps ErrToken.
+// Verify returns the payload of a token that Sign or SignPS256 made for the
+// same typ, by this or another process, with the current key, the next, or one
+// retired less than 90 days ago. It checks no claim. Every error wraps
+// ErrToken.
 func (r *Ring) Verify(token, typ string) ([]byte, error) {
 	return verify(r.snap.Load().verify, token, typ)
 }
@@ -263,7 +302,7 @@ func (r *Ring) EvidenceJWKS() []byte { return bytes.Clone(r.snap.Load().evJWKS) 
 // KeyInfo describes a key without revealing it.
 type KeyInfo struct {
 	KID       string    `json:"kid"`
-	Purpose   string    `json:"purpose"` // "token" or "evidence"
+	Purpose   string    `json:"purpose"` // "token" (ES256), "token-rsa" (PS256) or "evidence"
 	State     string    `json:"state"`   // "current", "next" or "retired"
 	CreatedAt time.Time `json:"created_at"`
 	ActiveAt  time.Time `json:"active_at,omitzero"`  // when it began to sign
@@ -283,7 +322,10 @@ func (r *Ring) List() []KeyInfo {
 	for _, p := range []struct {
 		name string
 		*chain
-	}{{"token", &doc.Token}, {"evidence", &doc.Evidence}} {
+	}{{"token", &doc.Token}, {"token-rsa", doc.TokenRSA}, {"evidence", &doc.Evidence}} {
+		if p.chain == nil {
+			continue
+		}
 		add(p.name, "current", p.Current)
 		add(p.name, "next", p.Next)
 		add(p.name, "retired", p.Retired...)

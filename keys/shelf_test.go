@@ -58,6 +58,19 @@ func newClock() *clock {
 func (c *clock) Now() time.Time          { return time.Unix(c.unix.Load(), 0) }
 func (c *clock) Advance(d time.Duration) { c.unix.Add(int64(d / time.Second)) }
 
+// withRSA is what a store holds after a start with RSA at the time of newClock.
+var withRSA = sync.OnceValue(func() []byte {
+	s := new(shelf)
+	_, err := OpenRing(context.Background(), RingConfig{Root: testRoot(1), Store: s, Now: newClock().Now, Log: slog.New(slog.DiscardHandler), RSA: true})
+	if err != nil {
+		panic(err)
+	}
+	return s.data
+})
+
+// rsaShelf returns a store with RSA keys, which take long to make.
+func rsaShelf() *shelf { return &shelf{data: bytes.Clone(withRSA()), rev: 1} }
+
 func openTestRing(t testing.TB, s RingStore, c *clock) *Ring {
 	t.Helper()
 	r, err := OpenRing(t.Context(), RingConfig{Root: testRoot(1), Store: s, Now: c.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})

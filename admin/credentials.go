@@ -2,12 +2,12 @@ package admin
 
 import (
 	"encoding/json"
-	"errors"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"ringback/consent"
+	"ringback/keys"
 )
 
 // authentication checks how the client proves who it is, and with which
@@ -69,7 +69,7 @@ func (k *checker) keys() {
 	case len(c.JWKS) > 0 && c.JWKSURI != "":
 		k.wrong("jwks_uri", "jwks is given as well: keep one of the two (RFC 7591 section 2)")
 	case len(c.JWKS) > 0:
-		if err := CheckKeys(c.JWKS); err != nil {
+		if _, err := keys.ParsePublicKeys(c.JWKS); err != nil {
 			k.wrong("jwks", "%v", err)
 		} else if c.AuthMethod == MethodSelfSignedTLS && !hasCertificate(c.JWKS) {
 			k.wrong("jwks", "no key has its certificate beside it (x5c), which is what %s compares (RFC 8705 section 2.2.2): add it", c.AuthMethod)
@@ -77,17 +77,6 @@ func (k *checker) keys() {
 	case c.JWKSURI == "" && why != "":
 		k.wrong("jwks", "missing: %s needs the client's public keys, so add jwks, or jwks_uri", why)
 	}
-}
-
-// CheckKeys says why a JWK set cannot be that of a client, nil if it can.
-func CheckKeys(jwks []byte) error {
-	var set struct {
-		Keys []map[string]any `json:"keys"`
-	}
-	if err := json.Unmarshal(jwks, &set); err != nil || len(set.Keys) == 0 {
-		return errors.New("this is not a JWK set with public keys: write {\"keys\": [{\"kty\": …}]} (RFC 7517 section 5)")
-	}
-	return nil
 }
 
 // hasCertificate reports whether a key of the set comes with a certificate.

@@ -91,10 +91,16 @@ func TestCheckClient(t *testing.T) {
 		}, admin.Offer{Dev: true, Resources: 1}, "", ""},
 		{"no keys in the set", func(c *consent.Client) {
 			c.AuthMethod, c.JWKS = admin.MethodPrivateKeyJWT, json.RawMessage(`{"keys":[]}`)
-		}, everything, "jwks", ""},
+		}, everything, "jwks", "give at least one public key"},
+		{"a private key", func(c *consent.Client) {
+			c.AuthMethod, c.JWKS = admin.MethodPrivateKeyJWT, json.RawMessage(`{"keys":[`+publicKey[:len(publicKey)-1]+`,"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}]}`)
+		}, everything, "jwks", "private"},
+		{"a short RSA key", func(c *consent.Client) {
+			c.AuthMethod, c.JWKS = admin.MethodPrivateKeyJWT, json.RawMessage(`{"keys":[{"kty":"RSA","e":"AQAB","n":"`+strings.Repeat("q", 171)+`"}]}`)
+		}, everything, "jwks", "2048"},
 		{"no set", func(c *consent.Client) {
 			c.AuthMethod, c.JWKS = admin.MethodPrivateKeyJWT, json.RawMessage(publicKey)
-		}, everything, "jwks", ""},
+		}, everything, "jwks", "reading a JWKS"},
 		{"algorithm of assertions", all(signer, func(c *consent.Client) { c.AuthAlg = "EdDSA" }), everything, "", ""},
 		{"RS256", all(signer, func(c *consent.Client) { c.AuthAlg = "RS256" }), everything, "token_endpoint_auth_signing_alg", "use ES256, PS256 or EdDSA"},
 		{"none", all(signer, func(c *consent.Client) { c.RequestAlg = "none" }), everything, "backchannel_authentication_request_signing_alg", "is not supported"},

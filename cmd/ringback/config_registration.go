@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -140,7 +139,7 @@ func checkIssuerKeys(s *section, from consent.HintIssuer, dev bool) {
 	case len(from.JWKS) > 0 && from.JWKSURI != "":
 		s.wrong("jwks_uri", "jwks is given as well: keep one of the two")
 	case len(from.JWKS) > 0:
-		if err := admin.CheckKeys(json.RawMessage(from.JWKS)); err != nil {
+		if _, err := keys.ParsePublicKeys(from.JWKS); err != nil {
 			s.wrong("jwks", "%v", err)
 		}
 	case from.JWKSURI == "":

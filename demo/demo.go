@@ -1,6 +1,6 @@
 // Package demo holds the routes under /dev/: the demo phone, the outbox of the
-// fake providers and the shortcut that decides at once. They exist only under
-// --dev.
+// fake providers, the shortcut that decides at once and a small protected
+// resource. They exist only under --dev.
 //
 // The demo phone is a view of what the fake providers received. It answers by
 // sending through them, so that everything it does passes the public routes;
@@ -31,6 +31,8 @@ type Config struct {
 	Store     consent.Store
 	Directory consent.Directory
 	Handles   *keys.Handles
+	Ring      *keys.Ring // checks the tokens that the resource is shown
+	Issuer    string     // whose tokens these are
 	Details   *details.Registry
 	Hosts     []string // values of Host that are ours ("127.0.0.1:8663"); others are refused
 	Now       func() time.Time

@@ -2,6 +2,7 @@ package demo_test
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -26,6 +27,8 @@ import (
 const (
 	aliceNumber = "+12025550101"
 	bobNumber   = "+12025550102"
+
+	issuer = "https://consent.example.com"
 )
 
 var t0 = time.Date(2026, 11, 22, 14, 30, 0, 0, time.UTC)
@@ -38,6 +41,7 @@ type house struct {
 	url     string // of the room
 	server  *demo.Server
 	handles *keys.Handles
+	ring    *keys.Ring
 	sms     channels.Channel
 	door    *door
 	sends   atomic.Int64 // texts sent; the provider's clock ticks with them
@@ -61,6 +65,10 @@ func newHouse(t *testing.T) *house {
 	}
 	h.handles, h.door = keys.NewHandles(h.Root), openDoor(t)
 
+	if h.ring, err = keys.OpenRing(t.Context(), keys.RingConfig{Root: h.Root, Store: h.Store, Now: time.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+
 	acc := channeltest.TwilioConfig()
 	acc.Webhook = h.door.url + channels.InboundPath("twilio")
 	acc.Now = func() time.Time { return t0.Add(time.Duration(h.sends.Load()) * time.Second) }
@@ -74,7 +82,7 @@ func newHouse(t *testing.T) *house {
 	h.sms = open["sms"]
 
 	h.server = demo.New(demo.Config{
-		Phones: tw, Store: h.Store, Directory: h.Store, Handles: h.handles, Details: reg,
+		Phones: tw, Store: h.Store, Directory: h.Store, Handles: h.handles, Ring: h.ring, Issuer: issuer, Details: reg,
 		Hosts: []string{"ringback.test:8663"}, Now: time.Now,
 	})
 	e := echo.New()

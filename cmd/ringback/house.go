@@ -116,7 +116,7 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 	}
 	if phones != nil {
 		h.demo = demo.New(demo.Config{
-			Phones: phones, Store: facts, Directory: h.store, Handles: handles, Details: cfg.Registry, Hosts: cfg.devHosts(), Now: time.Now,
+			Phones: phones, Store: facts, Directory: h.store, Handles: handles, Ring: h.ring, Issuer: cfg.Issuer, Details: cfg.Registry, Hosts: cfg.devHosts(), Now: time.Now,
 		})
 	}
 	h.engine = workers.New(workers.Config{

@@ -56,7 +56,11 @@ func (c *Config) overlay() {
 // devHosts lists the values of Host under which browsers reach /dev/.
 func (c *Config) devHosts() []string {
 	hosts := []string{c.Listen}
-	for _, base := range []string{c.Issuer, c.PublicURL()} {
+	bases := []string{c.Issuer, c.PublicURL()}
+	if c.MTLS != nil {
+		bases = append(bases, c.MTLS.PublicURL)
+	}
+	for _, base := range bases {
 		if u, err := url.Parse(base); err == nil && u.Host != "" {
 			hosts = append(hosts, u.Host)
 		}

@@ -72,7 +72,9 @@ channels: {sms: {account_sid: AC00000000000000000000000000000000, auth_token: {e
 		t.Fatalf("the service does not serve: %d", got)
 	}
 	e := echo.New()
-	demo.New(demo.Config{}).Register(e)
+	d := demo.New(demo.Config{})
+	d.Register(e)
+	d.RegisterResource(e)
 	found := 0
 	for _, r := range e.Routes() {
 		if !strings.HasPrefix(r.Path, "/dev/") {
@@ -87,7 +89,7 @@ channels: {sms: {account_sid: AC00000000000000000000000000000000, auth_token: {e
 			}
 		}
 	}
-	if found < 7 {
+	if found < 9 {
 		t.Errorf("%d routes tried", found)
 	}
 }

@@ -24,6 +24,13 @@ const (
 	maxHeader     = 16 << 10
 )
 
+// suites are what FAPI allows with TLS 1.2 (part 2 §8.5), and the same for
+// ECDSA certificates. TLS 1.3 has only good ones.
+var suites = []uint16{
+	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+}
+
 // listener is one open address and what answers there.
 type listener struct {
 	name string
@@ -31,11 +38,12 @@ type listener struct {
 	srv  *http.Server
 }
 
-// listen opens an address. With t it speaks TLS 1.2 or newer.
-func listen(name, addr string, t *TLS) (*listener, error) {
+// listen opens an address. With t it speaks TLS; ask says whether clients are
+// asked for a certificate, which nobody judges here.
+func listen(name, addr string, t *TLS, ask tls.ClientAuthType) (*listener, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		where := map[string]string{"management": "--manage", "public": "--listen", "people's": "people_listener.listen"}[name]
+		where := map[string]string{"management": "--manage", "public": "--listen", "people's": "people_listener.listen", "mTLS": "mtls.listen"}[name]
 		return nil, fmt.Errorf("listening on %s for the %s routes: %w (is another ringback running? choose another address with %s)", addr, name, err, where)
 	}
 	if t != nil {
@@ -44,7 +52,9 @@ func listen(name, addr string, t *TLS) (*listener, error) {
 			ln.Close()
 			return nil, fmt.Errorf("loading the certificate of the %s listener: %w", name, err)
 		}
-		ln = tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}})
+		ln = tls.NewListener(ln, &tls.Config{
+			MinVersion: tls.VersionTLS12, CipherSuites: suites, Certificates: []tls.Certificate{cert}, ClientAuth: ask, NextProtos: []string{"h2", "http/1.1"},
+		})
 	}
 	return &listener{name: name, ln: ln}, nil
 }

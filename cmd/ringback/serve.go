@@ -2,29 +2,22 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"ringback/channels"
 	"ringback/channels/fakes"
 	"ringback/keys"
-	"ringback/store"
 )
 
 // gcPercent is the default of GOGC: the process may take four times what is in
@@ -108,6 +101,7 @@ type service struct {
 	phones *fakes.Twilio // of a development run without an SMS provider
 	house  *house
 	public *listener
+	mtls   *listener // nil unless clients have one for certificates
 	people *listener // nil unless people have their own
 	manage *listener
 	failed chan error // of listeners
@@ -133,7 +127,7 @@ func (s *service) run(ctx context.Context) error {
 	} else if s.root, err = s.cfg.Root(); err != nil {
 		return err
 	}
-	if s.manage, err = listen("management", s.cfg.Manage, nil); err != nil {
+	if s.manage, err = listen("management", s.cfg.Manage, nil, tls.NoClientCert); err != nil {
 		return err
 	}
 	defer s.stopListeners(ctx)
@@ -169,6 +163,7 @@ func (s *service) run(ctx context.Context) error {
 	s.house.ciba.Drain()
 	s.house.demo.Drain()
 	s.public.shutdown(draining)
+	s.mtls.shutdown(draining)
 	s.people.shutdown(draining)
 	engines.Wait()
 	stopAuditor()
@@ -199,13 +194,26 @@ func (s *service) open() error {
 	s.house.ciba.Register(e)
 	var err error
 	if s.public == nil {
-		if s.public, err = listen("public", s.cfg.Listen, s.cfg.TLS); err != nil {
+		if s.public, err = listen("public", s.cfg.Listen, s.cfg.TLS, tls.NoClientCert); err != nil {
 			return err
 		}
 	}
+	if m := s.cfg.MTLS; m != nil {
+		if s.mtls == nil {
+			if s.mtls, err = listen("mTLS", m.Listen, m.TLS, tls.RequestClientCert); err != nil {
+				return err
+			}
+		}
+		agents := newEcho(nil, s.log) // no proxy can stand before it
+		s.house.ciba.Register(agents)
+		if s.house.demo != nil {
+			s.house.demo.RegisterResource(agents)
+		}
+		s.mtls.serve(agents, s.log, s.failed)
+	}
 	people := e
 	if p := s.cfg.People; p != nil {
-		if s.people, err = listen("people's", p.Listen, p.TLS); err != nil {
+		if s.people, err = listen("people's", p.Listen, p.TLS, tls.NoClientCert); err != nil {
 			return err
 		}
 		people = newEcho(s.cfg.TrustedProxies, s.log)
@@ -214,6 +222,7 @@ func (s *service) open() error {
 	s.house.approve.Register(people)
 	if s.house.demo != nil {
 		s.house.demo.Register(people)
+		s.house.demo.RegisterResource(e)
 	}
 	s.public.serve(e, s.log, s.failed)
 	s.announce()
@@ -248,6 +257,7 @@ func (s *service) stopListeners(ctx context.Context) {
 	stopping, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer done()
 	s.public.shutdown(stopping)
+	s.mtls.shutdown(stopping)
 	s.people.shutdown(stopping)
 	s.manage.shutdown(stopping)
 }
@@ -266,120 +276,3 @@ func (s *service) manageRoutes() http.Handler {
 	s.house.admin.Register(e)
 	return e
 }
-
-// prepareDev gives a development run what its file does not: a directory, a
-// root key, a store, a public address and a fake provider. undo removes what
-// was made for this run alone; it is never nil.
-func (s *service) prepareDev(ctx context.Context) (undo func(), err error) {
-	cfg := s.cfg
-	undo = func() {}
-	if cfg.Data == "" && cfg.NATS == nil {
-		if cfg.Data, err = os.MkdirTemp("", "ringback-dev-"); err != nil {
-			return undo, err
-		}
-		dir := cfg.Data
-		undo = func() { os.RemoveAll(dir) }
-	}
-	if err := s.devRoot(); err != nil {
-		return undo, err
-	}
-	if err := s.writeToken(); err != nil {
-		return undo, err
-	}
-	if err := store.Init(ctx, cfg.storeConfig(s.root, time.Now, s.log)); err != nil && !errors.Is(err, store.ErrInitialised) {
-		return undo, err
-	}
-	if strings.HasSuffix(cfg.Listen, ":0") { // the issuer's name needs the port
-		if s.public, err = listen("public", cfg.Listen, cfg.TLS); err != nil {
-			return undo, err
-		}
-		cfg.Listen = s.public.ln.Addr().String()
-	}
-	if cfg.Issuer == "" {
-		cfg.Issuer = "http://" + cfg.Listen
-		if cfg.TLS != nil {
-			cfg.Issuer = "https://" + cfg.Listen
-		}
-	}
-	if cfg.SMS == nil {
-		return undo, s.fakeProvider(ctx)
-	}
-	return undo, nil
-}
-
-// devRoot reads the root key of a development run, or makes it.
-func (s *service) devRoot() (err error) {
-	if s.cfg.RootFile == "" && s.cfg.RootText == "" && s.cfg.Data != "" {
-		s.cfg.RootFile = filepath.Join(s.cfg.Data, "root.key")
-		if _, err := os.Stat(s.cfg.RootFile); errors.Is(err, fs.ErrNotExist) {
-			if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil {
-				return err
-			}
-			if err := keys.NewRoot().WriteFile(s.cfg.RootFile); err != nil {
-				return err
-			}
-		}
-	}
-	s.root, err = s.cfg.Root()
-	return err
-}
-
-// writeToken leaves the management token where the commands look for it.
-func (s *service) writeToken() error {
-	if s.cfg.Data == "" {
-		return nil
-	}
-	if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(s.cfg.Data, adminTokenFile), []byte(s.cfg.adminToken(s.root)+"\n"), 0o600)
-}
-
-// fakeProvider starts a fake SMS provider on loopback and points us at it.
-func (s *service) fakeProvider(ctx context.Context) error {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	sid := make([]byte, 16)
-	rand.Read(sid)
-	s.cfg.SMS = &channels.SMSConfig{
-		Provider: "twilio", AccountSID: "AC" + hex.EncodeToString(sid), AuthToken: rand.Text(), From: "+12025550100",
-		BaseURL: "http://" + ln.Addr().String(),
-	}
-	s.phones = fakes.NewTwilio(fakes.TwilioConfig{
-		AccountSID: s.cfg.SMS.AccountSID, AuthToken: s.cfg.SMS.AuthToken, From: s.cfg.SMS.From,
-		Webhook: s.cfg.PublicURL() + channels.InboundPath("twilio"), Now: time.Now,
-	})
-	go func() {
-		if err := s.phones.Serve(ctx, ln); err != nil {
-			s.failed <- err
-		}
-	}()
-	return nil
-}
-
-// announce prints what an operator wants to know now.
-func (s *service) announce() {
-	for _, n := range s.cfg.Notes {
-		s.say("note: %s", n)
-	}
-	if !s.cfg.Dev {
-		s.say("ringback serves %s", s.cfg.Issuer)
-		return
-	}
-	s.say(devBanner, s.cfg.Issuer, s.house.token, s.manage.ln.Addr())
-}
-
-const devBanner = `
-  DEVELOPMENT RUN: unsafe on purpose.
-  Anybody who reaches this address may decide requests (/dev/decide), secrets
-  are published in the documentation, and messages go to a fake provider.
-
-  An agent asks:
-
-    curl -u demo-agent:demo-secret-0000 %[1]s/bc-authorize -d scope=openid -d login_hint=alice
-
-  The phone:       %[1]s/dev/phone?person=alice
-  Management API:  RINGBACK_ADMIN_URL=http://%[3]s RINGBACK_ADMIN_TOKEN=%[2]s
-`

@@ -53,11 +53,19 @@ type Offer struct {
 func HasSecret(method string) bool { return !slices.Contains(keyMethods, method) }
 
 // Complete fills what an entry does not say with the defaults of the registered
-// metadata. An entry whose client_id is a URL is told what the client says of
-// itself by the document there.
+// metadata. An entry whose client_id is a URL and that has no keys leaves to
+// the document there what the client says of itself.
 func Complete(c *consent.Client) {
-	if c.FromDocument = strings.Contains(c.ID, "/"); c.FromDocument {
-		return
+	if isURL(c.ID) {
+		if c.FromDocument = len(c.JWKS) == 0 && c.JWKSURI == ""; c.FromDocument {
+			return
+		}
+		if c.AuthMethod == "" {
+			c.AuthMethod = MethodPrivateKeyJWT
+		}
+		if u, err := url.Parse(c.ID); err == nil && c.Name == "" {
+			c.Name = u.Hostname()
+		}
 	}
 	if c.Name == "" {
 		c.Name = c.ID
@@ -105,7 +113,9 @@ func (k *checker) wrong(member, format string, args ...any) {
 
 func (k *checker) identity() {
 	c := k.c
-	if !c.FromDocument && !clientID.MatchString(c.ID) {
+	if isURL(c.ID) {
+		k.documentURL()
+	} else if !clientID.MatchString(c.ID) {
 		k.wrong("client_id", "%q is not a client_id: 1 to 128 letters, digits and . _ ~ : -, beginning with a letter or digit; or the https URL of the client's metadata document", c.ID)
 	}
 	if c.Name != "" {
@@ -118,33 +128,40 @@ func (k *checker) identity() {
 	}
 }
 
-// document checks the entry of a client that says the rest in its metadata
-// document (draft-ietf-oauth-client-id-metadata-document §3).
+// isURL tells a client_id that is the URL of a metadata document from others.
+func isURL(clientID string) bool { return strings.Contains(clientID, "/") }
+
+// documentURL checks such a client_id
+// (draft-ietf-oauth-client-id-metadata-document §3).
+func (k *checker) documentURL() {
+	id := k.c.ID
+	u, err := url.Parse(id)
+	switch {
+	case err != nil || len(id) > 255 || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(id, "#") ||
+		len(u.Path) < 2 || path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/"):
+		k.wrong("client_id", "%q is not the URL of a metadata document: write https://agent.example/client.json, at most 255 characters, with a path and without user, query, fragment and dot segments", id)
+	case !k.reachable(u):
+		k.wrong("client_id", "%q must begin with https://", id)
+	}
+}
+
+// document checks that an entry leaves to the client's metadata document what
+// that says.
 func (k *checker) document() {
 	c := k.c
-	u, err := url.Parse(c.ID)
-	switch {
-	case err != nil || len(c.ID) > 255 || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(c.ID, "#") ||
-		len(u.Path) < 2 || path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/"):
-		k.wrong("client_id", "%q is not the URL of a metadata document: write https://agent.example/client.json, at most 255 characters, with a path and without user, query, fragment and dot segments", c.ID)
-	case !k.reachable(u):
-		k.wrong("client_id", "%q must begin with https://", c.ID)
-	}
 	for _, m := range []struct {
 		member string
 		given  bool
 	}{
 		{"verified_host", c.Host != ""},
 		{"token_endpoint_auth_method", c.AuthMethod != ""},
-		{"jwks", len(c.JWKS) > 0},
-		{"jwks_uri", c.JWKSURI != ""},
 		{"backchannel_token_delivery_mode", c.Mode != ""},
 		{"backchannel_client_notification_endpoint", c.NotificationEndpoint != ""},
 		{"deferred_client_notification_endpoint", c.DeferredEndpoint != ""},
 		{"grant_types", len(c.GrantTypes) > 0},
 	} {
 		if m.given {
-			k.wrong(m.member, "a client whose client_id is a URL says this in the document there: remove it")
+			k.wrong(m.member, "a client whose client_id is a URL says this in the document there: remove it, or add its jwks or jwks_uri and say everything here")
 		}
 	}
 }
@@ -211,6 +228,8 @@ func (k *checker) grants() {
 func (k *checker) profile() {
 	c := k.c
 	switch {
+	case c.Profile == "" && isURL(c.ID) && !c.FromDocument && HasSecret(c.AuthMethod):
+		k.wrong("token_endpoint_auth_method", "a client whose client_id is a URL has no secret: use %s", MethodPrivateKeyJWT)
 	case c.Profile == "":
 	case !c.Strict():
 		k.wrong("profile", "%q is unknown: use %s, or leave it out", c.Profile, consent.ProfileFAPI)

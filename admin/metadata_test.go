@@ -166,7 +166,16 @@ func TestCheckClient(t *testing.T) {
 		{"document without path", func(c *consent.Client) { *c = consent.Client{ID: "https://agent.example/"} }, everything, "client_id", "is not the URL of a metadata document"},
 		{"document up a path", func(c *consent.Client) { *c = consent.Client{ID: "https://agent.example/a/../b"} }, everything, "client_id", "is not the URL"},
 		{"document with a fragment", func(c *consent.Client) { *c = consent.Client{ID: doc + "#a"} }, everything, "client_id", "is not the URL"},
-		{"document with keys here", func(c *consent.Client) { *c = consent.Client{ID: doc, JWKS: json.RawMessage(jwks)} }, everything, "jwks", "says this in the document there"},
+		{"document and keys here", func(c *consent.Client) {
+			*c = consent.Client{ID: doc, JWKS: json.RawMessage(jwks), Mode: consent.Ping, NotificationEndpoint: ping}
+		}, everything, "", ""},
+		{"document and mode here", func(c *consent.Client) { *c = consent.Client{ID: doc, Mode: consent.Push} }, everything, "backchannel_token_delivery_mode", "says this in the document there"},
+		{"document and a secret", func(c *consent.Client) {
+			*c = consent.Client{ID: doc, JWKS: json.RawMessage(jwks), AuthMethod: admin.MethodPost}
+		}, everything, "token_endpoint_auth_method", "has no secret: use private_key_jwt"},
+		{"document in the open with keys here", func(c *consent.Client) {
+			*c = consent.Client{ID: "http://agent.example/client.json", JWKS: json.RawMessage(jwks)}
+		}, everything, "client_id", "must begin with https://"},
 		{"document with another host", func(c *consent.Client) { *c = consent.Client{ID: doc, Host: "bank.example"} }, everything, "verified_host", "says this in the document there"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -94,10 +94,14 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 	if err != nil {
 		return err
 	}
+	var certificates *ciba.MTLS
+	if cfg.MTLS != nil {
+		certificates = &ciba.MTLS{URL: cfg.MTLS.PublicURL, ClientCAs: cfg.ClientCAs}
+	}
 	h.auditor = audit.New(audit.Config{Source: h.store, Ring: h.ring, Now: time.Now, Log: h.log})
 	if h.ciba, err = ciba.NewServer(ciba.Config{
 		Issuer: cfg.Issuer, Store: facts, Directory: h.store, Handles: handles, Ring: h.ring, Details: cfg.Registry,
-		Policy: h.policy.Load, Outbound: out, Ready: h.ready, Dev: cfg.Dev, Now: time.Now, Log: h.log,
+		Policy: h.policy.Load, Outbound: out, MTLS: certificates, Ready: h.ready, Dev: cfg.Dev, Now: time.Now, Log: h.log,
 	}); err != nil {
 		return err
 	}

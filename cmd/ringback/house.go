@@ -75,7 +75,7 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 		return err
 	}
 	var err error
-	if h.ring, err = keys.OpenRing(ctx, keys.RingConfig{Root: root, Store: h.store, Now: time.Now, Log: h.log}); err != nil {
+	if h.ring, err = keys.OpenRing(ctx, keys.RingConfig{Root: root, Store: h.store, RSA: true, Now: time.Now, Log: h.log}); err != nil {
 		return err
 	}
 	words, err := templates.New(templates.Config{Details: cfg.Registry, Scopes: cfg.ScopeWords()})

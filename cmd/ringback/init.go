@@ -65,7 +65,7 @@ func (a *app) init(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = keys.OpenRing(ctx, keys.RingConfig{Root: root, Store: st, Now: a.now, Log: log})
+	_, err = keys.OpenRing(ctx, keys.RingConfig{Root: root, Store: st, RSA: true, Now: a.now, Log: log})
 	if err = errors.Join(err, st.Close(context.WithoutCancel(ctx))); err != nil {
 		return err
 	}

@@ -36,14 +36,14 @@ func (w *wall) forward(d time.Duration) {
 
 // ground is what several Stores of one deployment share.
 type ground struct {
-	url   string
-	dir   string // where the external server keeps its files; not encrypted
+	url   string // empty: embedded, and only one is open at a time
+	dir   string // where the server keeps its files; those of an external one are not encrypted
 	vault *keys.Vault
 	clock *wall
 }
 
 // newGround starts an external server and initialises a deployment on it.
-func newGround(t *testing.T) *ground {
+func newGround(t testing.TB) *ground {
 	t.Helper()
 	g := &ground{dir: t.TempDir(), vault: keys.NewVault(keys.NewRoot()), clock: &wall{}}
 	srv := g.serve(t, -1)
@@ -54,8 +54,18 @@ func newGround(t *testing.T) *ground {
 	return g
 }
 
+// newAlone initialises a deployment that has its server inside.
+func newAlone(t testing.TB) *ground {
+	t.Helper()
+	g := &ground{dir: t.TempDir(), vault: keys.NewVault(keys.NewRoot()), clock: &wall{}}
+	if err := Init(t.Context(), g.config(t)); err != nil {
+		t.Fatalf("Init: %v", err)
+	}
+	return g
+}
+
 // serve starts the server, again on the same files if it ran before.
-func (g *ground) serve(t *testing.T, port int) *server.Server {
+func (g *ground) serve(t testing.TB, port int) *server.Server {
 	t.Helper()
 	srv, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: g.dir, SyncAlways: true,
@@ -72,15 +82,19 @@ func (g *ground) serve(t *testing.T, port int) *server.Server {
 	return srv
 }
 
-func (g *ground) config(t *testing.T) Config {
-	return Config{
+func (g *ground) config(t testing.TB) Config {
+	cfg := Config{
 		URL: g.url, AssumeSynced: true, MaxBytes: 256 << 20, Vault: g.vault, Now: g.clock.now,
 		Log: slog.New(slog.NewTextHandler(testLog{t}, nil)),
 	}
+	if g.url == "" {
+		cfg.Dir = g.dir
+	}
+	return cfg
 }
 
 // open opens a Store, as one process would.
-func (g *ground) open(t *testing.T) *Store {
+func (g *ground) open(t testing.TB) *Store {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -97,7 +111,7 @@ func (g *ground) open(t *testing.T) *Store {
 }
 
 // testLog shows a Store's log with -v.
-type testLog struct{ t *testing.T }
+type testLog struct{ t testing.TB }
 
 func (w testLog) Write(b []byte) (int, error) {
 	if testing.Verbose() {

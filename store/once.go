@@ -11,21 +11,53 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"ringback/consent"
 )
 
-// Once reports whether key is seen for the first time, in any process; it is
-// remembered for an hour. Only its SHA-256 is stored, in memory. After an error the key may
-// count as seen.
+// onceFor is how long a single use is remembered at most.
+const onceFor = time.Hour + time.Minute
+
+// onceSkew is how far the clocks of two processes may differ.
+const onceSkew = 5 * time.Second
+
+// Once reports whether key is seen for the first time, in any process, and
+// remembers it until the time given. What is over already is not first; more
+// than an hour and a minute ahead is an error. consent.ErrUnavailable when too
+// much is remembered or the server does not answer; after that the key may
+// count as seen. Keys are hashed, and kept in memory only: a restart of the
+// embedded store, or of the external server, forgets them.
 func (s *Store) Once(ctx context.Context, key string, until time.Time) (bool, error) {
-	err := s.publishVolatile(ctx, &nats.Msg{Subject: s.names.subject("jti", hashed(key))})
+	if s.exclusive {
+		return s.uses.first(key, until)
+	}
+	ahead, err := remember(s.cfg.Now(), until)
+	if ahead <= 0 || err != nil {
+		return false, err
+	}
+	m := &nats.Msg{Subject: s.names.subject("jti", hashed(key))}
+	err = s.publishVolatile(ctx, m, jetstream.WithMsgTTL(seconds(min(ahead+onceSkew, onceFor))))
 	switch {
 	case err == nil:
-		return true, nil
+		// Once it is over, the server may have forgotten an earlier one.
+		return until.After(s.cfg.Now()), nil
 	case isSecond(err):
 		return false, nil
-	default:
+	case ctx.Err() != nil:
 		return false, fmt.Errorf("recording a single use: %w", err)
+	default:
+		return false, fmt.Errorf("recording a single use: %w: %w", err, consent.ErrUnavailable)
 	}
+}
+
+// remember is how long a use must be remembered; not at all if it is over.
+func remember(now, until time.Time) (time.Duration, error) {
+	ahead := until.Sub(now)
+	if ahead > onceFor {
+		return 0, fmt.Errorf("recording a single use: it ends in %v, and at most %v can be remembered: refuse what is valid for longer", ahead, onceFor)
+	}
+	return ahead, nil
 }
 
 // First reports whether key is seen for the first time within a year, in any

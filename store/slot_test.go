@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -140,38 +139,6 @@ func TestFreeze(t *testing.T) {
 	g.clock.forward(2 * time.Hour)
 	if got := a.frozen(p); got != nil {
 		t.Errorf("frozen after its end = %v", got)
-	}
-}
-
-func TestOnce(t *testing.T) {
-	t.Parallel()
-	g := newGround(t)
-	stores, ctx := []*Store{g.open(t), g.open(t)}, t.Context()
-	for name, once := range map[string]func(*Store, context.Context, string) (bool, error){
-		"Once": func(s *Store, ctx context.Context, key string) (bool, error) {
-			return s.Once(ctx, key, time.Now().Add(time.Minute))
-		},
-		"First": (*Store).First,
-	} {
-		for round := range 20 {
-			var first atomic.Int32
-			var all sync.WaitGroup
-			for i := range 50 {
-				all.Go(func() {
-					got, err := once(stores[i%2], ctx, fmt.Sprint("client\x00jti.*> ", round))
-					if err != nil {
-						t.Errorf("%s: %v", name, err)
-					}
-					if got {
-						first.Add(1)
-					}
-				})
-			}
-			all.Wait()
-			if n := first.Load(); n != 1 {
-				t.Fatalf("%s: an assertion was good %d times", name, n)
-			}
-		}
 	}
 }
 

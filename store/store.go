@@ -108,6 +108,7 @@ type Store struct {
 	seen      *committer // of what counts once
 	evidence  *committer // of evidence
 	reader    *reader
+	uses      *uses // nil unless exclusive
 	index     *index
 	recent    *cache
 	health    health
@@ -178,6 +179,9 @@ func (s *Store) prepare(ctx context.Context) error {
 	s.writer = binary.BigEndian.Uint32(mark[:])
 	s.ready = make(chan struct{})
 	s.index = newIndex(s.cfg.Now)
+	if s.exclusive {
+		s.uses = newUses(s.cfg.Now, usesMost)
+	}
 	s.recent = newCache(cacheSize, s.cfg.Now)
 	var background context.Context
 	background, s.stop = context.WithCancel(context.Background())

@@ -38,7 +38,7 @@ const (
 	streamConsent  = "CONSENT"  // consent.<id>.<fact>: every fact, written once
 	streamAudit    = "AUDIT"    // audit: the sealed chain
 	streamEvidence = "EVIDENCE" // evidence.<pseudonym>.<id>: kept for the legal period
-	streamJTI      = "JTI"      // jti.<sha256>: single use of assertions, in memory
+	streamJTI      = "JTI"      // jti.<sha256>: single use of assertions and proofs, in memory
 	streamSeen     = "SEEN"     // seen.<sha256>: what must count once for ever
 	streamDEK      = "DEK"      // dek.<pseudonym>: data key of a person, wrapped
 	streamSlot     = "SLOT"     // slot.<pseudonym>: one visible prompt, in memory
@@ -77,9 +77,10 @@ func layout(maxBytes int64) ([]jetstream.StreamConfig, []jetstream.KeyValueConfi
 			AllowDirect: true, AllowAtomicPublish: true, MaxAge: legalPeriod, Duplicates: time.Second, // what is sealed does not compress
 		},
 		{
+			// The embedded store has no use for it: see uses.
 			Name: streamJTI, Subjects: []string{"jti.*"}, Storage: jetstream.MemoryStorage,
-			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
-			AllowDirect: true, MaxAge: time.Hour, Duplicates: time.Second,
+			MaxMsgsPerSubject: 1, MaxMsgs: usesMost, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+			AllowDirect: true, AllowMsgTTL: true, MaxAge: onceFor, Duplicates: time.Second,
 		},
 		{
 			Name: streamSeen, Subjects: []string{"seen.*"},
@@ -179,15 +180,20 @@ func (n names) createAll(ctx context.Context, js jetstream.JetStream, maxBytes i
 	return nil
 }
 
-// createVolatile makes again what a restart of the server forgets by design.
-// It never touches anything that is kept in files.
+// createVolatile makes again what a restart of the server forgets by design,
+// and brings what an earlier release made there up to date. It never touches
+// anything that is kept in files.
 func (n names) createVolatile(ctx context.Context, js jetstream.JetStream) error {
 	streams, buckets := n.configs(0)
 	for _, c := range streams {
 		if c.Storage != jetstream.MemoryStorage {
 			continue
 		}
-		if _, err := js.CreateStream(ctx, c); err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		_, err := js.CreateStream(ctx, c)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // with another configuration
+			_, err = js.UpdateStream(ctx, c)
+		}
+		if err != nil {
 			return fmt.Errorf("creating stream %s: %w", c.Name, err)
 		}
 	}

@@ -186,7 +186,9 @@ func BenchmarkOpenRequests(b *testing.B) {
 		b.Run(fmt.Sprintf("delivered=%v", delivered), func(b *testing.B) {
 			for range b.N {
 				h := benchHouse(b)
-				long := func(r *consent.Request) { r.ExpiresAt = r.AskedAt.Add(time.Hour) }
+				long := func(r *consent.Request) {
+					r.ExpiresAt, r.Binding, r.Client.Group = r.AskedAt.Add(time.Hour), "jkt:0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I", "registrant bench"
+				}
 				askMany(b, h, 1000, long) // people, keys and buffers are there
 				base := liveHeap()
 				ids := askMany(b, h, open, long)

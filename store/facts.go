@@ -80,11 +80,14 @@ func (s *Store) put(ctx context.Context, req *consent.Request, p place, l label,
 	l.V, l.Pseudonym, l.Expires, l.Writer = consent.Version, req.Pseudonym, req.ExpiresAt, s.writer
 	subject, header := s.names.fact(p), l.String()
 	payload := sealFact(aead, subject, header, fact, bearers)
-	s.recent.writing(p.ID)
-	defer s.recent.written(p.ID)
 	if n := len(header) + len(payload); n > maxFact-overhead {
 		return fmt.Errorf("writing %s: %d bytes, and a fact has at most %d", p.Kind, n, maxFact-overhead)
 	}
+	if len(header) > maxHeader {
+		return fmt.Errorf("writing %s: a header of %d bytes, and it has at most %d: use a shorter client_id", p.Kind, len(header), maxHeader)
+	}
+	s.recent.writing(p.ID)
+	defer s.recent.written(p.ID)
 	seq, err := s.commit.write(ctx, subject, header, payload)
 	if errors.Is(err, errSecond) {
 		found, e := s.stored(ctx, subject)
@@ -175,7 +178,8 @@ func (s *Store) Ask(ctx context.Context, req *consent.Request) error {
 		}
 	}
 	err := s.put(ctx, req, place{ID: req.ID, Kind: consent.FactAsked}, label{
-		At: req.AskedAt, Client: req.Client.ID, Interval: req.Interval, Same: s.Same(req),
+		At: req.AskedAt, Client: req.Client.ID, Group: req.Client.Group,
+		Interval: req.Interval, Same: s.Same(req), Binding: req.Binding.Tag(),
 	}, req)
 	var taken *takenError
 	if errors.As(err, &taken) {

@@ -96,13 +96,14 @@ func TestLabelForms(t *testing.T) {
 	for _, l := range []label{
 		{V: 1, Pseudonym: "abcdefghijklmnop", Expires: at, At: at, Writer: 1<<32 - 1},
 		{V: 1, Pseudonym: "abcdefghijklmnop", Expires: at, At: at, Client: "https://a.example/c?x=1;y=2&z", Interval: 5, Same: [8]byte{1, 2, 3}},
+		{V: 1, Pseudonym: "abcdefghijklmnop", Expires: at, At: at, Client: "c", Group: "host a.example;b=", Interval: 5, Binding: [8]byte{0xff, 7: 1}},
 		{V: 1, Pseudonym: "abcdefghijklmnop", Expires: at, At: at.Add(-time.Hour), Verb: "approved"},
 	} {
 		if got, err := parseLabel(l.String()); err != nil || got != l {
 			t.Errorf("parseLabel(%q) = %+v, %v, want %+v", l.String(), got, err, l)
 		}
 	}
-	for _, text := range []string{"", "v=1;e=?", "v=1;s=00", "v=1;w=zzzzzzzzz", "v=0", "v=x", "v=1;a=", "v=1;c=%zz", strings.Repeat("x", 5000)} {
+	for _, text := range []string{"", "v=1;e=?", "v=1;s=00", "v=1;b=00", "v=1;b=000000000000000g", "v=1;g=%zz", "v=1;w=zzzzzzzzz", "v=0", "v=x", "v=1;a=", "v=1;c=%zz", strings.Repeat("x", 5000)} {
 		if l, err := parseLabel(text); err == nil {
 			t.Errorf("parseLabel(%.20q) = %+v, want an error", text, l)
 		}
@@ -112,9 +113,28 @@ func TestLabelForms(t *testing.T) {
 	}
 }
 
+// TestLongHeaderIsNotWritten: a header that nobody could read must not be
+// stored.
+func TestLongHeaderIsNotWritten(t *testing.T) {
+	t.Parallel()
+	s := newAlone(t).open(t)
+	for n, fits := range map[int]bool{1: true, 1200: true, 1400: false, 8000: false} {
+		req := *askFor(t, s, "alice")
+		req.ID, req.Client.ID = consent.NewID(), strings.Repeat("&", n)
+		err := s.Ask(t.Context(), &req)
+		if (err == nil) != fits {
+			t.Errorf("Ask of a client_id of %d characters = %v", n, err)
+		}
+		if b, ok := s.Peek(req.ID); ok != fits || fits && b.Client != req.Client.ID {
+			t.Errorf("Peek of a client_id of %d characters = %v", n, ok)
+		}
+	}
+}
+
 func FuzzParseLabel(f *testing.F) {
 	l := label{V: 1, Pseudonym: "abcdefghijklmnop", Expires: time.Unix(1, 2), At: time.Unix(3, 4), Client: "c", Verb: "denied"}
 	f.Add(l.String())
+	f.Add("v=1;e=1;a=1;c=c;g=registrant+x;b=0102030405060708")
 	f.Add("v=1;e=;=;;")
 	f.Fuzz(func(t *testing.T, text string) {
 		l, err := parseLabel(text)
@@ -122,7 +142,7 @@ func FuzzParseLabel(f *testing.F) {
 			return
 		}
 		if l.Client == "" { // members that only a request has
-			l.Interval, l.Same = 0, [8]byte{}
+			l.Interval, l.Group, l.Same, l.Binding = 0, "", [8]byte{}, [8]byte{}
 		}
 		if again, err := parseLabel(l.String()); err != nil || again != l {
 			t.Errorf("parseLabel(%q) = %+v, %v, want %+v", l.String(), again, err, l)
@@ -144,18 +164,18 @@ func FuzzParseFact(f *testing.F) {
 }
 
 func FuzzReadSnapshot(f *testing.F) {
-	e := entry{id: consent.NewID(), asked: 1, expires: 2, seq: 3}
+	e := entry{id: consent.NewID(), binding: [8]byte{1}, asked: 1, expires: 2, seq: 3}
 	f.Add(e.append(nil, 0))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		names := []*string{new(string)}
+		askers := []*asker{{}}
 		for b := (fields{rest: data}); len(b.rest) > 0; {
-			if e := readEntry(&b, names); b.err == nil && e.client == nil {
-				t.Error("an entry without a client")
+			if e := readEntry(&b, askers); b.err == nil && e.asker == nil {
+				t.Error("an entry without who asks")
 			}
 		}
 		for b := (fields{rest: data}); len(b.rest) > 0; {
-			readPast(&b, names)
+			readPast(&b, askers)
 		}
 	})
 }

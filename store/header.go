@@ -25,8 +25,10 @@ type label struct {
 	At        time.Time         // a: when the fact says it happened
 	Writer    uint32            // w: which process wrote it
 	Client    string            // c: client id; asked only
+	Group     string            // g: what counts instead of the client, if anything; asked only
 	Interval  int               // i: asked only
 	Same      [8]byte           // s: asked only
+	Binding   [8]byte           // b: tag of the key that asked, if any; asked only
 	Verb      string            // d: decided and settled only
 }
 
@@ -50,6 +52,14 @@ func (c *label) String() string {
 		b = strconv.AppendInt(b, int64(c.Interval), 10)
 		b = append(b, ";s="...)
 		b = hex.AppendEncode(b, c.Same[:])
+		if c.Group != "" {
+			b = append(b, ";g="...)
+			b = append(b, url.QueryEscape(c.Group)...)
+		}
+		if c.Binding != ([8]byte{}) {
+			b = append(b, ";b="...)
+			b = hex.AppendEncode(b, c.Binding[:])
+		}
 	}
 	if c.Verb != "" {
 		b = append(b, ";d="...)
@@ -91,14 +101,14 @@ func parseLabel(text string) (label, error) {
 			c.Writer = uint32(w)
 		case "c":
 			c.Client, err = url.QueryUnescape(value)
+		case "g":
+			c.Group, err = url.QueryUnescape(value)
 		case "i":
 			c.Interval, err = strconv.Atoi(value)
 		case "s":
-			if len(value) != 16 {
-				err = errors.New("not 8 bytes")
-				break
-			}
-			_, err = hex.Decode(c.Same[:], []byte(value))
+			c.Same, err = parseTag(value)
+		case "b":
+			c.Binding, err = parseTag(value)
 		case "d":
 			c.Verb = value
 		}
@@ -115,6 +125,14 @@ func parseLabel(text string) (label, error) {
 func parseNano(text string) (time.Time, error) {
 	n, err := strconv.ParseInt(text, 36, 64)
 	return time.Unix(0, n).UTC(), err
+}
+
+func parseTag(text string) (tag [8]byte, err error) {
+	if len(text) != 2*len(tag) {
+		return tag, errors.New("not 8 bytes")
+	}
+	_, err = hex.Decode(tag[:], []byte(text))
+	return tag, err
 }
 
 // place is where a fact stands: its subject without prefix.

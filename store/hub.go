@@ -85,7 +85,7 @@ func (s *Store) Wait(ctx context.Context, id consent.ID) error {
 // brief is the exported form of an entry. x.mu is held.
 func (e *entry) brief() consent.Brief {
 	b := consent.Brief{
-		ID: e.id, Client: *e.client, Pseudonym: consent.Pseudonym(e.who.String()),
+		ID: e.id, Client: e.asker.client, Binding: e.binding, Pseudonym: consent.Pseudonym(e.who.String()),
 		AskedAt: time.Unix(0, e.asked).UTC(), ExpiresAt: time.Unix(0, e.expires).UTC(), Same: e.same,
 		Tried: int(e.attempts), Interval: int(e.interval),
 		Decided: consent.Verb(e.decided.String()), Settled: consent.SettleVerb(e.settled.String()),
@@ -126,7 +126,7 @@ func (s *Store) History(p consent.Pseudonym) consent.History {
 			h.Open = append(h.Open, e.brief())
 		}
 		if e.asked > since {
-			h.Recent = append(h.Recent, past{e.client, e.asked, e.ended, e.decided}.export())
+			h.Recent = append(h.Recent, past{e.asker, e.asked, e.ended, e.decided}.export())
 		}
 	}
 	slices.SortStableFunc(h.Recent, func(a, b consent.Past) int { return a.AskedAt.Compare(b.AskedAt) })
@@ -151,7 +151,7 @@ func (s *Store) Glance(p consent.Pseudonym, newest int) consent.History {
 }
 
 func (p past) export() consent.Past {
-	out := consent.Past{Client: *p.client, AskedAt: time.Unix(0, p.asked).UTC(), Verb: consent.Verb(p.verb.String())}
+	out := consent.Past{Client: p.asker.counted(), AskedAt: time.Unix(0, p.asked).UTC(), Verb: consent.Verb(p.verb.String())}
 	if p.verb != 0 {
 		out.At = time.Unix(0, p.ended).UTC()
 	}

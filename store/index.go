@@ -23,12 +23,32 @@ type who [16]byte
 
 func (w who) String() string { return string(w[:]) }
 
-// entry is what memory holds of one request. There may be millions: clients
+// identity is who asks, as the header of asked names it.
+type identity struct {
+	client string // client id
+	group  string // what freezes and budgets count instead; empty: the client
+}
+
+// asker is an identity that many requests share.
+type asker struct {
+	identity
+	users int // entries and past requests
+}
+
+func (a *asker) counted() string {
+	if a.group != "" {
+		return a.group
+	}
+	return a.client
+}
+
+// entry is what memory holds of one request. There may be millions: askers
 // are shared, times are nanoseconds, lists run through the entries.
 type entry struct {
 	id       consent.ID
 	same     [8]byte
-	client   *string
+	binding  [8]byte
+	asker    *asker
 	asked    int64
 	expires  int64
 	tried    int64 // time of the last attempt
@@ -73,10 +93,10 @@ func (e *entry) over() bool {
 
 // past is what remains of a request for the limits.
 type past struct {
-	client *string
-	asked  int64
-	ended  int64
-	verb   verb
+	asker *asker
+	asked int64
+	ended int64
+	verb  verb
 }
 
 // index knows the requests of the last day, fed by one consumer and, ahead of
@@ -89,7 +109,7 @@ type index struct {
 	people  map[who]chain
 	all     chain
 	past    map[who][]past
-	clients map[string]*string
+	askers  map[identity]*asker
 	waiters map[consent.ID]*waiter
 	open    int // entries that are not over
 	count   map[consent.Status]int
@@ -108,7 +128,7 @@ func (x *index) reset() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.byID, x.people, x.all = make(map[consent.ID]*entry), make(map[who]chain), chain{}
-	x.past, x.clients = make(map[who][]past), make(map[string]*string)
+	x.past, x.askers = make(map[who][]past), make(map[identity]*asker)
 	x.open, x.count = 0, make(map[consent.Status]int)
 }
 
@@ -164,21 +184,30 @@ func (x *index) uncount(e *entry) {
 
 func (x *index) insert(id consent.ID, l *label, seq uint64) {
 	e := &entry{
-		id: id, same: l.Same, asked: l.At.UnixNano(), expires: l.Expires.UnixNano(), seq: seq,
+		id: id, same: l.Same, binding: l.Binding, asked: l.At.UnixNano(), expires: l.Expires.UnixNano(), seq: seq,
 		interval: uint16(min(max(l.Interval, 0), 1<<16-1)),
 	}
 	copy(e.who[:], l.Pseudonym)
-	if e.client = x.clients[l.Client]; e.client == nil {
-		e.client = new(string)
-		*e.client = l.Client
-		x.clients[l.Client] = e.client
+	name := identity{client: l.Client, group: l.Group}
+	if e.asker = x.askers[name]; e.asker == nil {
+		e.asker = &asker{identity: name}
+		x.askers[name] = e.asker
 	}
 	x.link(e)
+}
+
+// quit gives up one use of an asker: where a client_id costs nothing, there
+// is no end of them. x.mu is held.
+func (x *index) quit(a *asker) {
+	if a.users--; a.users == 0 {
+		delete(x.askers, a.identity)
+	}
 }
 
 // link puts a new entry where it belongs. x.mu is held.
 func (x *index) link(e *entry) {
 	x.byID[e.id] = e
+	e.asker.users++
 	x.tally(e)
 	mine := x.people[e.who]
 	mine.append(e, func(e *entry) *links { return &e.person })
@@ -226,6 +255,7 @@ func (l *chain) remove(e *entry, of func(*entry) *links) {
 func (x *index) remove(e *entry) {
 	x.uncount(e)
 	delete(x.byID, e.id)
+	x.quit(e.asker)
 	x.all.remove(e, func(e *entry) *links { return &e.all })
 	mine := x.people[e.who]
 	mine.remove(e, func(e *entry) *links { return &e.person })
@@ -258,7 +288,8 @@ func (x *index) sweep(keepFor time.Duration) {
 		next := e.all.next
 		if e.over() && e.ended < ended {
 			if e.asked > old {
-				x.past[e.who] = append(x.past[e.who], past{e.client, e.asked, e.ended, e.decided})
+				x.past[e.who] = append(x.past[e.who], past{e.asker, e.asked, e.ended, e.decided})
+				e.asker.users++
 			}
 			x.remove(e)
 		} else if e.asked < lost {
@@ -268,6 +299,11 @@ func (x *index) sweep(keepFor time.Duration) {
 		breathe()
 	}
 	for w, list := range x.past {
+		for _, p := range list {
+			if p.asked <= old {
+				x.quit(p.asker)
+			}
+		}
 		keep := slices.DeleteFunc(list, func(p past) bool { return p.asked <= old })
 		if len(keep) == 0 {
 			delete(x.past, w)

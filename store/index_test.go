@@ -87,13 +87,15 @@ func (m *model) step(t *testing.T, h *storetest.House, rnd *rand.Rand) {
 			r.Client.ID = fmt.Sprint("client-", rnd.IntN(3))
 			r.Interval = 1 + rnd.IntN(9)
 			r.Resource = fmt.Sprint("https://", rnd.IntN(2), ".example")
+			r.Client.Group = []string{"", "host a.example", "registrant b;c"}[rnd.IntN(3)]
+			r.Binding = []consent.Binding{"", "jkt:a", "x5t#S256:b"}[rnd.IntN(3)]
 		})
 		if err := h.Ask(ctx, req); err != nil {
 			t.Fatal(err)
 		}
 		m.reqs = append(m.reqs, req)
 		m.states[req.ID] = &consent.Brief{
-			ID: req.ID, Client: req.Client.ID, Pseudonym: req.Pseudonym, AskedAt: req.AskedAt, ExpiresAt: req.ExpiresAt,
+			ID: req.ID, Client: req.Client.ID, Binding: req.Binding.Tag(), Pseudonym: req.Pseudonym, AskedAt: req.AskedAt, ExpiresAt: req.ExpiresAt,
 			Same: h.Same(req), Interval: req.Interval,
 		}
 		return
@@ -143,7 +145,7 @@ func (m *model) step(t *testing.T, h *storetest.House, rnd *rand.Rand) {
 func (m *model) check(t *testing.T, when string, h *storetest.House) {
 	t.Helper()
 	open := map[consent.Pseudonym][]consent.Brief{}
-	recent := map[consent.Pseudonym]int{}
+	recent := map[consent.Pseudonym]map[string]int{} // by what counts
 	over := 0
 	for _, req := range m.reqs {
 		want := *m.states[req.ID]
@@ -157,7 +159,10 @@ func (m *model) check(t *testing.T, when string, h *storetest.House) {
 		if want.Decided != "" && want.Decided != consent.Approved || want.Settled != "" {
 			over++
 		}
-		recent[req.Pseudonym]++
+		if recent[req.Pseudonym] == nil {
+			recent[req.Pseudonym] = map[string]int{}
+		}
+		recent[req.Pseudonym][req.Client.Counted()]++
 	}
 	for p, n := range recent {
 		hist := h.History(p)
@@ -168,8 +173,12 @@ func (m *model) check(t *testing.T, when string, h *storetest.House) {
 		if !slices.IsSortedFunc(hist.Open, func(a, b consent.Brief) int { return a.AskedAt.Compare(b.AskedAt) }) {
 			t.Errorf("%s: open requests are not in the order in which they were asked", when)
 		}
-		if len(hist.Recent) != n {
-			t.Errorf("%s: %d recent requests, want %d", when, len(hist.Recent), n)
+		got := map[string]int{}
+		for _, past := range hist.Recent {
+			got[past.Client]++
+		}
+		if diff := gocmp.Diff(n, got); diff != "" {
+			t.Errorf("%s: recent requests (-want +got):\n%s", when, diff)
 		}
 	}
 	if got := h.Stats().Open; got != len(m.reqs)-over {

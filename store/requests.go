@@ -47,7 +47,7 @@ func (x *index) choose(f consent.Filter, seq uint64, limit int) (ids []consent.I
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for e := x.all.first; e != nil && len(ids) < limit; e = e.all.next {
-		if e.seq <= seq || f.Client != "" && *e.client != f.Client || f.Status != "" && e.status() != f.Status ||
+		if e.seq <= seq || f.Client != "" && e.asker.client != f.Client || f.Status != "" && e.status() != f.Status ||
 			f.Stuck && (e.concluded() || e.tried > stuck) {
 			continue
 		}

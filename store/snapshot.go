@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 )
@@ -25,7 +26,7 @@ const (
 	// snapshotFile is the copy, below Config.Dir.
 	snapshotFile = "index.snapshot"
 	// snapshotVersion changes with the format; another one is not read.
-	snapshotVersion = 1
+	snapshotVersion = 2
 	// snapshotLeast is the number of facts after which a copy is made; with
 	// many requests it takes half as many facts as requests.
 	snapshotLeast = 20_000
@@ -38,10 +39,10 @@ const (
 // snapshotHead is the first chunk. What follows are chunks of entries, then
 // chunks of what is past; an empty chunk ends each row.
 type snapshotHead struct {
-	V        int      `json:"v"`
-	Instance string   `json:"instance"`
-	Seq      uint64   `json:"seq"` // every fact up to here is in the copy
-	Clients  []string `json:"clients"`
+	V        int         `json:"v"`
+	Instance string      `json:"instance"`
+	Seq      uint64      `json:"seq"`    // every fact up to here is in the copy
+	Askers   [][2]string `json:"askers"` // client id and group
 }
 
 // snapshotAEAD seals the copy: what JetStream encrypts at rest must not lie
@@ -125,17 +126,17 @@ func (s *Store) readSnapshot(f io.Reader, last uint64) (uint64, error) {
 	case head.Seq > last:
 		return 0, errors.New("it is ahead of the facts")
 	}
-	return head.Seq, s.index.read(r, head.Clients)
+	return head.Seq, s.index.read(r, head.Askers)
 }
 
 // write puts the index out in chunks.
 func (x *index) write(w *chunkWriter, instance string, seq uint64) {
 	x.mu.RLock()
 	head := snapshotHead{V: snapshotVersion, Instance: instance, Seq: seq}
-	numbers := make(map[*string]uint64, len(x.clients))
-	for name, p := range x.clients {
-		numbers[p] = uint64(len(head.Clients))
-		head.Clients = append(head.Clients, name)
+	numbers := make(map[*asker]uint64, len(x.askers))
+	for a, p := range x.askers {
+		numbers[p] = uint64(len(head.Askers))
+		head.Askers = append(head.Askers, [2]string{a.client, a.group})
 	}
 	x.mu.RUnlock()
 	text, err := json.Marshal(head)
@@ -165,7 +166,7 @@ func (x *index) write(w *chunkWriter, instance string, seq uint64) {
 	}
 	x.mu.RLock()
 	for e := x.all.first; e != nil && e.seq <= seq; e = e.all.next {
-		if number, ok := numbers[e.client]; ok {
+		if number, ok := numbers[e.asker]; ok {
 			b = e.append(b, number)
 			breathe()
 		}
@@ -174,7 +175,7 @@ func (x *index) write(w *chunkWriter, instance string, seq uint64) {
 	x.mu.RLock()
 	for who, list := range x.past {
 		for _, p := range list {
-			if number, ok := numbers[p.client]; ok {
+			if number, ok := numbers[p.asker]; ok {
 				b = p.append(b, who, number)
 				breathe()
 			}
@@ -184,18 +185,16 @@ func (x *index) write(w *chunkWriter, instance string, seq uint64) {
 }
 
 // read fills an empty index from chunks.
-func (x *index) read(r *chunkReader, clients []string) error {
-	names := make([]*string, len(clients))
-	for i, name := range clients {
-		names[i] = &name
-	}
+func (x *index) read(r *chunkReader, askers [][2]string) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for i, name := range clients {
-		x.clients[name] = names[i]
+	list := make([]*asker, len(askers))
+	for i, a := range askers {
+		list[i] = &asker{identity: identity{client: a[0], group: a[1]}}
+		x.askers[list[i].identity] = list[i]
 	}
 	err := r.each(func(b *fields) {
-		e := readEntry(b, names)
+		e := readEntry(b, list)
 		if b.err == nil && x.byID[e.id] == nil {
 			x.link(e)
 		}
@@ -203,21 +202,25 @@ func (x *index) read(r *chunkReader, clients []string) error {
 	if err != nil {
 		return err
 	}
-	return r.each(func(b *fields) {
-		who, p := readPast(b, names)
+	err = r.each(func(b *fields) {
+		who, p := readPast(b, list)
 		if b.err == nil {
 			x.past[who] = append(x.past[who], p)
+			p.asker.users++
 		}
 	})
+	maps.DeleteFunc(x.askers, func(_ identity, a *asker) bool { return a.users == 0 })
+	return err
 }
 
 // append writes an entry.
-func (e *entry) append(b []byte, client uint64) []byte {
+func (e *entry) append(b []byte, asker uint64) []byte {
 	b = append(b, e.id[:]...)
 	b = append(b, e.who[:]...)
 	b = append(b, e.same[:]...)
+	b = append(b, e.binding[:]...)
 	for _, v := range []uint64{
-		client, e.seq, uint64(e.asked), uint64(e.expires), uint64(e.tried), uint64(e.ended),
+		asker, e.seq, uint64(e.asked), uint64(e.expires), uint64(e.tried), uint64(e.ended),
 		uint64(e.attempts), uint64(e.outcomes), uint64(e.interval), uint64(e.decided), uint64(e.settled), uint64(btoi(e.revoked)),
 	} {
 		b = binary.AppendUvarint(b, v)
@@ -225,12 +228,13 @@ func (e *entry) append(b []byte, client uint64) []byte {
 	return b
 }
 
-func readEntry(b *fields, names []*string) *entry {
+func readEntry(b *fields, askers []*asker) *entry {
 	e := new(entry)
 	b.bytes(e.id[:])
 	b.bytes(e.who[:])
 	b.bytes(e.same[:])
-	e.client = b.name(names)
+	b.bytes(e.binding[:])
+	e.asker = b.asker(askers)
 	e.seq = b.uint(1<<64 - 1)
 	e.asked, e.expires, e.tried, e.ended = b.time(), b.time(), b.time(), b.time()
 	e.attempts, e.outcomes, e.interval = uint16(b.uint(1<<16-1)), uint16(b.uint(1<<16-1)), uint16(b.uint(1<<16-1))
@@ -240,17 +244,17 @@ func readEntry(b *fields, names []*string) *entry {
 }
 
 // append writes what is past.
-func (p past) append(b []byte, w who, client uint64) []byte {
+func (p past) append(b []byte, w who, asker uint64) []byte {
 	b = append(b, w[:]...)
-	for _, v := range []uint64{client, uint64(p.asked), uint64(p.ended), uint64(p.verb)} {
+	for _, v := range []uint64{asker, uint64(p.asked), uint64(p.ended), uint64(p.verb)} {
 		b = binary.AppendUvarint(b, v)
 	}
 	return b
 }
 
-func readPast(b *fields, names []*string) (w who, p past) {
+func readPast(b *fields, askers []*asker) (w who, p past) {
 	b.bytes(w[:])
-	p.client = b.name(names)
+	p.asker = b.asker(askers)
 	p.asked, p.ended = b.time(), b.time()
 	p.verb = verb(b.uint(uint64(len(verbs) - 1)))
 	return w, p
@@ -292,13 +296,13 @@ func (b *fields) uint(limit uint64) uint64 {
 
 func (b *fields) time() int64 { return int64(b.uint(1<<64 - 1)) }
 
-func (b *fields) name(names []*string) *string {
+func (b *fields) asker(askers []*asker) *asker {
 	i := b.uint(1<<64 - 1)
-	if i >= uint64(len(names)) {
+	if i >= uint64(len(askers)) {
 		b.err, b.rest = errFields, nil
-		return new(string)
+		return new(asker)
 	}
-	return names[i]
+	return askers[i]
 }
 
 // chunkWriter seals chunks, each bound to its number.

@@ -38,7 +38,7 @@ func TestEventsArriveInOrder(t *testing.T) {
 	want := full(t, h)
 	kinds := []consent.FactKind{
 		consent.FactAsked, consent.FactTried, consent.FactTried, consent.FactOutcome, consent.FactReceipt, consent.FactMissed,
-		consent.FactDecided, consent.FactSettled, consent.FactNotice, consent.FactNotified, consent.FactRevoked,
+		consent.FactDecided, consent.FactSettled, consent.FactRenewed, consent.FactRenewed, consent.FactNotice, consent.FactNotified, consent.FactRevoked,
 	}
 	for name, r := range map[string]*recorder{"own": &mine, "others'": &others} {
 		h.Eventually(name+" events", func() bool { return len(r.all()) == len(kinds) })

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ringback/consent"
 )
@@ -232,16 +233,20 @@ func (s *Store) Renew(ctx context.Context, id consent.ID, r consent.Renewal) err
 	if err != nil {
 		return err
 	}
-	err = s.put(ctx, st.Request, place{id, consent.FactRenewed, r.N}, label{At: r.At}, r)
-	var taken *takenError
-	if !errors.As(err, &taken) {
-		return err
+	var won consent.Renewal
+	if i := slices.IndexFunc(st.Renewals, func(there consent.Renewal) bool { return there.N == r.N }); i >= 0 {
+		won = st.Renewals[i] // whoever has an old token must not cost others a batch
+	} else {
+		err := s.put(ctx, st.Request, place{id, consent.FactRenewed, r.N}, label{At: r.At}, r)
+		var taken *takenError
+		if !errors.As(err, &taken) {
+			return err
+		}
+		if _, err := s.decode(ctx, taken.found, &won); err != nil {
+			return err
+		}
 	}
-	var there consent.Renewal
-	if _, err := s.decode(ctx, taken.found, &there); err != nil {
-		return err
-	}
-	if there.Nonce == r.Nonce {
+	if won.Nonce == r.Nonce {
 		return nil
 	}
 	return consent.ErrClaimed

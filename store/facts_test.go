@@ -35,6 +35,7 @@ func full(t *testing.T, h *storetest.House) *consent.State {
 		r.Bearers.NotificationToken = "token<&>"
 		r.Details = []byte(`[{"note":"a<b&c>d","type":"data_access"}]`)
 		r.Actors = []consent.Party{{ID: "inner", Name: "Inner"}}
+		r.Client.Group, r.Grant, r.Renewable, r.Binding = "registrant x", consent.GrantClientCredentials, 3600, "jkt:abc"
 	})
 	want := &consent.State{
 		Request:  req,
@@ -50,6 +51,7 @@ func full(t *testing.T, h *storetest.House) *consent.State {
 	d.Presentation, d.Granted, d.Signature, d.AMR = want.Tried[0].Presentation, req.Details, []byte{1, 2}, []string{"sms"}
 	s := h.Settlement(req, consent.Redeemed)
 	want.Decided, want.Settled = &d, &s
+	want.Renewals = []consent.Renewal{h.Renewal(req, 1), h.Renewal(req, 2)}
 
 	check := func(what string, err error) {
 		t.Helper()
@@ -72,6 +74,9 @@ func full(t *testing.T, h *storetest.House) *consent.State {
 	check("Decide", err)
 	_, err = h.Settle(ctx, req.ID, s)
 	check("Settle", err)
+	for _, r := range want.Renewals {
+		check("Renew", h.Renew(ctx, req.ID, r))
+	}
 	check("Claim", h.Claim(ctx, req.ID, want.Notices[0]))
 	check("Notified", h.Notified(ctx, req.ID, want.Notified[1]))
 	check("Revoke", h.Revoke(ctx, req.ID, *want.Revoked))

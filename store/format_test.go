@@ -254,6 +254,33 @@ func TestWritersOfOneSubjectQueueUp(t *testing.T) {
 	}
 }
 
+// TestUsedTokensReachNoWriter: whoever has an old refresh token can present it
+// as often as he likes, and costs nobody a batch.
+func TestUsedTokensReachNoWriter(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]*Store{"embedded": newAlone(t).open(t), "external": newGround(t).open(t)} {
+		ctx := t.Context()
+		req := askFor(t, s, "alice")
+		r := consent.Renewal{V: consent.Version, N: 1, At: time.Now(), Nonce: "first"}
+		if err := s.Renew(ctx, req.ID, r); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.commit.drain(ctx); err != nil { // now nothing can be written
+			t.Fatal(err)
+		}
+		for _, row := range []struct {
+			n     int
+			nonce string
+			want  error
+		}{{1, "later", consent.ErrClaimed}, {1, "first", nil}, {2, "later", consent.ErrUnavailable}} {
+			r.N, r.Nonce = row.n, row.nonce
+			if err := s.Renew(ctx, req.ID, r); !errors.Is(err, row.want) {
+				t.Errorf("%s: Renew of number %d = %v, want %v", name, row.n, err, row.want)
+			}
+		}
+	}
+}
+
 func testAEAD(t testing.TB) cipher.AEAD {
 	t.Helper()
 	block, err := aes.NewCipher(make([]byte, 32))

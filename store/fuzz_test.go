@@ -163,7 +163,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, fact string) {
 		for _, v := range []any{
 			new(consent.Request), new(consent.Attempt), new(consent.Outcome), new(consent.Receipt), new(consent.Miss), new(consent.Decision),
-			new(consent.Settlement), new(consent.Revocation), new(consent.Notice), new(consent.Notified),
+			new(consent.Settlement), new(consent.Renewal), new(consent.Revocation), new(consent.Notice), new(consent.Notified),
 		} {
 			if json.Unmarshal([]byte(fact), v) != nil {
 				continue

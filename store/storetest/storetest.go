@@ -186,6 +186,15 @@ func (h *House) Settlement(req *consent.Request, verb consent.SettleVerb) consen
 	}
 }
 
+// Renewal returns renewal n with a fresh nonce.
+func (h *House) Renewal(req *consent.Request, n int) consent.Renewal {
+	now := h.Config.Now().UTC().Round(0)
+	return consent.Renewal{
+		V: consent.Version, N: n, JTI: fmt.Sprint(req.ID, ".", n), IssuedAt: now, ExpiresAt: now.Add(time.Minute),
+		Binding: req.Binding, At: now, Nonce: rand.Text(),
+	}
+}
+
 // Server is an external NATS server on loopback.
 type Server struct {
 	URL     string // for clients

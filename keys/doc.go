@@ -5,8 +5,8 @@
 // [Handles] makes and checks the strings that agents, devices and providers
 // are given, and [Ring] keeps the ES256 keys that sign tokens and evidence, and
 // RSA keys where ID tokens are wanted in PS256, publishes them ahead of use and
-// rotates them without a restart. [KeySet]
-// checks signatures with published keys alone.
+// rotates them without a restart. [KeySet] checks signatures with published
+// keys alone.
 //
 // [PublicKeys] are the keys of somebody else, a client for example, and check
 // what that one signed; [VerifyProof] checks a DPoP proof, which brings its key

@@ -35,7 +35,7 @@ var (
 	AuthMethods = []string{MethodBasic, MethodPost, MethodPrivateKeyJWT, MethodTLS, MethodSelfSignedTLS}
 	keyMethods  = AuthMethods[2:]
 
-	signingAlgs = []string{"ES256", "PS256", "EdDSA"} // of clients
+	signingAlgs = []string{"ES256", "PS256", "EdDSA", "Ed25519"} // of clients
 	strictAlgs  = signingAlgs[:2]                     // FAPI-CIBA §5.2.2, and ours for ID tokens
 )
 

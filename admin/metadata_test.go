@@ -102,7 +102,7 @@ func TestCheckClient(t *testing.T) {
 			c.AuthMethod, c.JWKS = admin.MethodPrivateKeyJWT, json.RawMessage(publicKey)
 		}, everything, "jwks", "reading a JWKS"},
 		{"algorithm of assertions", all(signer, func(c *consent.Client) { c.AuthAlg = "EdDSA" }), everything, "", ""},
-		{"RS256", all(signer, func(c *consent.Client) { c.AuthAlg = "RS256" }), everything, "token_endpoint_auth_signing_alg", "use ES256, PS256 or EdDSA"},
+		{"RS256", all(signer, func(c *consent.Client) { c.AuthAlg = "RS256" }), everything, "token_endpoint_auth_signing_alg", "use ES256, PS256, EdDSA or Ed25519"},
 		{"none", all(signer, func(c *consent.Client) { c.RequestAlg = "none" }), everything, "backchannel_authentication_request_signing_alg", "is not supported"},
 		{"algorithm without assertion", func(c *consent.Client) { c.AuthAlg = "ES256" }, everything, "token_endpoint_auth_signing_alg", "the client sends none"},
 		{"ID token", func(c *consent.Client) { c.IDTokenAlg = "PS256" }, everything, "", ""},

@@ -36,8 +36,8 @@ var assertionTypes = []string{"", "JWT", "client-authentication+jwt"}
 
 // Algorithms of what clients sign. FAPI permits the first two.
 var (
-	fapiAlgs = []string{"PS256", "ES256"}
-	allAlgs  = []string{"PS256", "ES256", "EdDSA"}
+	fapiAlgs = []string{keys.PS256, keys.ES256}
+	allAlgs  = []string{keys.PS256, keys.ES256, keys.EdDSA, keys.Ed25519}
 )
 
 // algs are the algorithms that the client may sign with: the registered one,

@@ -240,3 +240,24 @@ func TestCertificate(t *testing.T) {
 		t.Errorf("refused requests left %d facts", got-before)
 	}
 }
+
+// TestEd25519: the later name of EdDSA with that curve means the same (RFC 9864
+// §2.2), wherever an algorithm is named.
+func TestEd25519(t *testing.T) {
+	t.Parallel()
+	key := newSigner(t, "EdDSA", "k")
+	named, err := json.Marshal(map[string]any{"keys": []any{key.jwk(map[string]any{"kid": "k", "alg": "Ed25519"})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, keyed("old", key, func(c *consent.Client) { c.AuthAlg = "EdDSA" }), keyed("new", key, func(c *consent.Client) { c.AuthAlg, c.JWKS = "Ed25519", named }))
+	for _, id := range []string{"old", "new"} {
+		for _, alg := range []string{"EdDSA", "Ed25519"} {
+			assertion := key.sign(map[string]any{"alg": alg}, h.asserted(id))
+			if res := h.send(http.MethodPost, "/revoke", params("token", "x", "client_assertion", assertion,
+				"client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer").Encode()); res.status != http.StatusOK {
+				t.Errorf("%s, signed as %s: %d %s", id, alg, res.status, res.raw)
+			}
+		}
+	}
+}

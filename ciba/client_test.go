@@ -95,7 +95,7 @@ func TestDiscovery(t *testing.T) {
 	h.policy.Store(&p)
 	list := func(v ...any) []any { return v }
 	methods := list("client_secret_basic", "client_secret_post", "private_key_jwt", "self_signed_tls_client_auth", "tls_client_auth")
-	algs := list("PS256", "ES256", "EdDSA")
+	algs := list("PS256", "ES256", "EdDSA", "Ed25519")
 	want := map[string]any{
 		"issuer": h.url, "token_endpoint": h.url + "/token", "jwks_uri": h.url + "/jwks",
 		"introspection_endpoint": h.url + "/introspect", "revocation_endpoint": h.url + "/revoke",

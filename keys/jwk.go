@@ -22,6 +22,10 @@ const (
 	ES256 = string(jose.ES256)
 	PS256 = string(jose.PS256)
 	EdDSA = string(jose.EdDSA)
+
+	// Ed25519 is the later name of EdDSA with that curve, the only one that
+	// is taken (RFC 9864 §2.2). Either name stands for both.
+	Ed25519 = "Ed25519"
 )
 
 // minRSA is the shortest RSA key that counts, in bits.
@@ -90,7 +94,7 @@ func parseJWK(data []byte) (jwk, error) {
 	default:
 		return jwk{}, errors.New("has a kty that is not supported here")
 	}
-	if parsed.Algorithm != "" && parsed.Algorithm != k.alg {
+	if parsed.Algorithm != "" && canonical(parsed.Algorithm) != k.alg {
 		k.alg = ""
 	}
 	if len(parsed.Certificates) > 0 {
@@ -100,6 +104,14 @@ func parseJWK(data []byte) (jwk, error) {
 		return jwk{}, errors.New("is for none of PS256, ES256 and EdDSA")
 	}
 	return k, nil
+}
+
+// canonical is the one of an algorithm's names that is used inside.
+func canonical(alg string) string {
+	if alg == Ed25519 {
+		return EdDSA
+	}
+	return alg
 }
 
 // thumbprint is the key's SHA-256 thumbprint in base64url (RFC 7638).

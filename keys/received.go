@@ -43,7 +43,7 @@ func receive(token string, algs []string) (*received, error) {
 	if err := readObject(header, r.member); err != nil {
 		return nil, fmt.Errorf("%w: its header: %w", ErrToken, err)
 	}
-	if !slices.Contains(algs, r.alg) {
+	if !slices.Contains(algs, r.alg) && !(r.alg == EdDSA && slices.Contains(algs, Ed25519)) {
 		return nil, fmt.Errorf("%w: its alg is not one of %s", ErrToken, strings.Join(algs, ", "))
 	}
 	if r.signature, ok = decodeExact(tail); !ok {
@@ -62,6 +62,7 @@ func (r *received) member(name, value []byte) (err error) {
 	switch string(name) {
 	case "alg":
 		r.alg, err = readName("alg", value)
+		r.alg = canonical(r.alg)
 	case "kid":
 		r.kid, err = readName("kid", value)
 	case "typ":

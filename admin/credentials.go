@@ -17,6 +17,10 @@ func (k *checker) authentication() {
 	switch m := c.AuthMethod; {
 	case m != "" && !slices.Contains(AuthMethods, m):
 		k.wrong("token_endpoint_auth_method", "%q is not supported: use %s", m, either(AuthMethods))
+	case c.Strict() && HasSecret(m):
+		k.wrong("token_endpoint_auth_method", "the profile %s takes no secret: use %s", c.Profile, either(keyMethods))
+	case isURL(c.ID) && HasSecret(m):
+		k.wrong("token_endpoint_auth_method", "a client whose client_id is a URL has no secret: use %s", either(keyMethods))
 	case (m == MethodTLS || m == MethodSelfSignedTLS) && !k.offer.MTLS:
 		k.wrong("token_endpoint_auth_method", "%s needs a listener that asks for certificates: add `mtls` to the configuration", m)
 	case m == MethodTLS && !k.offer.ClientCA:

@@ -224,22 +224,14 @@ func (k *checker) grants() {
 	}
 }
 
-// profile checks what FAPI-CIBA asks of a client (§5.2.2).
+// profile checks the profile, and that its clients are not sent tokens
+// (FAPI-CIBA §5.2.2).
 func (k *checker) profile() {
-	c := k.c
-	switch {
-	case c.Profile == "" && isURL(c.ID) && !c.FromDocument && HasSecret(c.AuthMethod):
-		k.wrong("token_endpoint_auth_method", "a client whose client_id is a URL has no secret: use %s", MethodPrivateKeyJWT)
-	case c.Profile == "":
-	case !c.Strict():
+	switch c := k.c; {
+	case c.Profile != "" && !c.Strict():
 		k.wrong("profile", "%q is unknown: use %s, or leave it out", c.Profile, consent.ProfileFAPI)
-	default:
-		if !c.FromDocument && HasSecret(c.AuthMethod) {
-			k.wrong("token_endpoint_auth_method", "the profile %s takes no secret: use %s", c.Profile, either(keyMethods))
-		}
-		if c.Mode == consent.Push {
-			k.wrong("backchannel_token_delivery_mode", "the profile %s has no push: use poll or ping", c.Profile)
-		}
+	case c.Strict() && c.Mode == consent.Push:
+		k.wrong("backchannel_token_delivery_mode", "the profile %s has no push: use poll or ping", c.Profile)
 	}
 }
 

@@ -222,6 +222,9 @@ func FuzzConfig(f *testing.F) {
 		minimal, "a: &a [*a]\n", "{}", "---\n---\n", "people: [{id: a}]", "policy: {routes: [{channels: [{sms: {reply: true}}]}]}",
 		"clients: [{client_id: a, client_secret: [{env: T}]}]", "details: [{type: a, schema: {type: object}, words: {en: {headline: x}}}]",
 		"\xff", "? [a]\n: b\n", "a: !!binary x", "<<: {a: b}", "limits: off", "policy: {limits: off}", "scopes: [{name: a, words: {en: [x]}}]",
+		mtlsText, "hint_issuers: [{iss: a, jwks: {keys: [{kty: EC}]}}]", "client_documents: {hosts: [a.example, '*.b']}",
+		"registration: {tokens: [{name: a, token: {env: T}}], profile: fapi-ciba}", "clients: [{client_id: 'https://a/b', jwks: '{}'}]",
+		"clients: [{client_id: a, token_endpoint_auth_method: tls_client_auth, tls_client_auth_san_ip: '::1', grant_types: [x]}]",
 	} {
 		f.Add(s, true)
 		f.Add(s, false)

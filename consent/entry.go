@@ -9,3 +9,7 @@ var (
 	ErrTaken    = errors.New("belongs to another person") // a phone number has one owner
 	ErrInvalid  = errors.New("invalid entry")             // a member of the entry is not usable
 )
+
+// ErrUnreachable says that no message could be sent to a person. The error
+// around it says why.
+var ErrUnreachable = errors.New("no message reaches this person")

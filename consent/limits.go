@@ -12,9 +12,10 @@ const (
 	ReasonFrozen    Reason = "frozen"    // the person, or three denials, stopped this client
 	ReasonBudget    Reason = "budget"    // this client asked this person too often
 	ReasonDuplicate Reason = "duplicate" // the same is being asked already
+	ReasonUserCode  Reason = "user_code" // too many wrong user_codes were given for the person
 )
 
-// Refusal is the error of [Policy.Admit].
+// Refusal is the error of [Policy.Admit] and [AdmitGuess].
 type Refusal struct {
 	Reason Reason
 	Until  time.Time // when asking again makes sense; zero when unknown
@@ -27,6 +28,8 @@ func (r *Refusal) Error() string {
 		return "an identical request is open, wait for its answer"
 	case ReasonBudget:
 		return fmt.Sprintf("too many requests to this person, ask again after %s", r.Until.UTC().Format(time.RFC3339))
+	case ReasonUserCode:
+		return fmt.Sprintf("too many wrong user codes for this person, ask again after %s", r.Until.UTC().Format(time.RFC3339))
 	default:
 		return "this person does not take requests from this client now"
 	}

@@ -49,6 +49,12 @@ type Directory interface {
 	Pseudonym(person string) Pseudonym
 	// PersonOf returns who stands behind a pseudonym, or ErrNotFound.
 	PersonOf(ctx context.Context, p Pseudonym) (*Person, error)
+	// TryUserCode compares a user_code that party (a client id or group) gave
+	// with the one that the person has chosen. The guess is durable before the
+	// comparison, and only a right one is forgotten. For a person who has
+	// chosen none, every code is wrong. A *Refusal when too many were given,
+	// ErrNotFound for an unknown person.
+	TryUserCode(ctx context.Context, party, person string, code Secret) (bool, error)
 }
 
 func contains(list []string, s string) bool {

@@ -52,6 +52,7 @@ type Handles struct {
 	refresh   versions
 	ticket    versions
 	callback  versions
+	userCode  versions
 	code      *macKey
 	nonce     *macKey
 }
@@ -83,6 +84,7 @@ func newHandles(root *Root, version byte) *Handles {
 		refresh:   kind("refresh_token"),
 		ticket:    kind("ticket"),
 		callback:  kind("callback"),
+		userCode:  kind("user-code"),
 		// One key for all versions: accepting two codes would double the
 		// chance of a guess.
 		code: newMAC(root.derive("code", 32)),

@@ -29,7 +29,8 @@ type directory struct {
 	freezes                         jetstream.Stream
 	slots                           jetstream.Stream
 
-	keys *dataKeys
+	keys  *dataKeys
+	codes codeLocks
 
 	followers struct{ people, clients, devices, freezes *follower }
 	stop      context.CancelFunc

@@ -199,7 +199,7 @@ func (s *Store) clientPlace(id string) string { return s.names.subject("clients"
 // applyDevice takes one message of DEVICES into memory.
 func (s *Store) applyDevice(ctx context.Context, key string, data []byte) error {
 	owner, device, ok := strings.Cut(key, ".")
-	if !ok || owner == numberClaims {
+	if !ok || owner == numberClaims || owner == userCodes {
 		return nil
 	}
 	var stored storedDevice

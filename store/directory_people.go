@@ -141,6 +141,9 @@ func (s *Store) removeTraces(ctx context.Context, id string, p consent.Pseudonym
 			return err
 		}
 	}
+	if err := s.removeUserCode(ctx, p); err != nil {
+		return err
+	}
 	return s.thaw(ctx, p)
 }
 

@@ -96,7 +96,7 @@ func Stylesheet() []byte { return bytes.Clone(stylesheet) }
 func Mark() []byte { return bytes.Clone(mark) }
 
 func parseHTML() (*template.Template, error) {
-	return template.New("").Option("missingkey=error").Parse(cardSource + pageSource + smallerSource)
+	return template.New("").Option("missingkey=error").Parse(cardSource + pageSource + smallerSource + userCodeSource)
 }
 
 // versioned adds a query to a path that changes with the content.

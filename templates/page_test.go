@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,48 +23,69 @@ type samplePage struct {
 	request string
 	data    PageData
 	waiting int
+	choose  *UserCodePage // instead of all that
 }
 
 var samplePages = []samplePage{
-	{"asking", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true}, 2},
-	{"asking-match", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 2},
-	{"asking-long", "payment-long", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 0},
-	{"asking-access", "access", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 0},
-	{"asking-call", "call", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0},
-	{"asking-scope", "scope", PageData{State: Asking, CSRF: "token", NeedCode: true}, 1},
-	{"asking-scopes", "scopes", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0},
-	{"asking-identity", "identity", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0},
-	{"asking-several", "several", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0},
-	{"asking-unknown", "unknown", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 0},
-	{"asking-phr", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedPhr: true}, 0},
-	{"wrong-code", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true, Problem: WrongCode, TriesLeft: 2}, 0},
-	{"wrong-code-last", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, Problem: WrongCode, TriesLeft: 1}, 0},
-	{"missing-code", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, Problem: MissingCode}, 0},
-	{"missing-match", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true, Problem: MissingMatch}, 0},
-	{"no-answer", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, Problem: NoAnswer}, 0},
-	{"stale", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, Problem: Stale}, 0},
-	{"allowed", "payment", PageData{State: Allowed}, 0},
-	{"allowed-several", "several", PageData{State: Allowed}, 0},
-	{"refused", "payment", PageData{State: Refused}, 0},
-	{"blocked", "payment", PageData{State: Blocked, BlockedFor: 24 * time.Hour}, 0},
-	{"blocked-for-now", "payment", PageData{State: Blocked}, 0},
-	{"ended", "payment", PageData{State: Ended}, 0},
-	{"withdrawn", "payment", PageData{State: Withdrawn}, 0},
-	{"elsewhere", "payment", PageData{State: Elsewhere}, 0},
-	{"too-many", "payment", PageData{State: TooMany}, 0},
-	{"not-found", "", PageData{State: NotFound}, 0},
-	{"unavailable", "", PageData{State: Unavailable}, 0},
+	{"asking", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true}, 2, nil},
+	{"asking-match", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 2, nil},
+	{"asking-long", "payment-long", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 0, nil},
+	{"asking-access", "access", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 0, nil},
+	{"asking-call", "call", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0, nil},
+	{"asking-scope", "scope", PageData{State: Asking, CSRF: "token", NeedCode: true}, 1, nil},
+	{"asking-scopes", "scopes", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0, nil},
+	{"asking-identity", "identity", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0, nil},
+	{"asking-several", "several", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0, nil},
+	{"asking-unknown", "unknown", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 0, nil},
+	{"asking-phr", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedPhr: true}, 0, nil},
+	{"wrong-code", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true, Problem: WrongCode, TriesLeft: 2}, 0, nil},
+	{"wrong-code-last", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, Problem: WrongCode, TriesLeft: 1}, 0, nil},
+	{"missing-code", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, Problem: MissingCode}, 0, nil},
+	{"missing-match", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true, Problem: MissingMatch}, 0, nil},
+	{"no-answer", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, Problem: NoAnswer}, 0, nil},
+	{"stale", "payment", PageData{State: Asking, CSRF: "token", NeedCode: true, Problem: Stale}, 0, nil},
+	{"allowed", "payment", PageData{State: Allowed}, 0, nil},
+	{"allowed-several", "several", PageData{State: Allowed}, 0, nil},
+	{"refused", "payment", PageData{State: Refused}, 0, nil},
+	{"blocked", "payment", PageData{State: Blocked, BlockedFor: 24 * time.Hour}, 0, nil},
+	{"blocked-for-now", "payment", PageData{State: Blocked}, 0, nil},
+	{"ended", "payment", PageData{State: Ended}, 0, nil},
+	{"withdrawn", "payment", PageData{State: Withdrawn}, 0, nil},
+	{"elsewhere", "payment", PageData{State: Elsewhere}, 0, nil},
+	{"too-many", "payment", PageData{State: TooMany}, 0, nil},
+	{"not-found", "", PageData{State: NotFound}, 0, nil},
+	{"unavailable", "", PageData{State: Unavailable}, 0, nil},
+}
+
+// chooserPages are those on which a person chooses a user_code.
+var chooserPages = []samplePage{
+	{name: "choosing", choose: &UserCodePage{State: Choosing, CSRF: "token"}},
+	{name: "choosing-wrong-code", choose: &UserCodePage{State: Choosing, CSRF: "token", Problem: WrongCode, TriesLeft: 2}},
+	{name: "choosing-missing-code", choose: &UserCodePage{State: Choosing, CSRF: "token", Problem: MissingCode}},
+	{name: "choosing-bad", choose: &UserCodePage{State: Choosing, CSRF: "token", Problem: BadUserCode}},
+	{name: "choosing-unequal", choose: &UserCodePage{State: Choosing, CSRF: "token", Problem: Unequal}},
+	{name: "choosing-stale", choose: &UserCodePage{State: Choosing, CSRF: "token", Problem: Stale}},
+	{name: "chosen", choose: &UserCodePage{State: Allowed}},
+	{name: "choosing-too-many", choose: &UserCodePage{State: TooMany}},
 }
 
 func renderSample(t testing.TB, s *Set, p samplePage, lang string) string {
 	t.Helper()
+	var b bytes.Buffer
+	if p.choose != nil {
+		d := *p.choose
+		d.Lang = people[lang].Locale
+		if err := s.UserCodePage(&b, d); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
 	d := p.data
 	d.Lang = lang
 	if p.request != "" {
 		v := mustView(t, s, requests[p.request], people[lang], p.waiting)
 		d.View = &v
 	}
-	var b bytes.Buffer
 	if err := s.Page(&b, d); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +99,7 @@ func TestPages(t *testing.T) {
 	t.Parallel()
 	s := newSet(t)
 	for _, lang := range languages {
-		for _, p := range samplePages {
+		for _, p := range slices.Concat(samplePages, chooserPages) {
 			got := renderSample(t, s, p, lang)
 			golden(t, filepath.Join("pages", lang, p.name+".html"), version.ReplaceAllString(got, "?v=…"))
 			checkPage(t, lang+"/"+p.name, got)

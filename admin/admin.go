@@ -51,6 +51,8 @@ type Directory interface {
 	RemovePerson(ctx context.Context, id string) error
 	// People lists like Clients.
 	People(ctx context.Context, after string, limit int) (list []consent.Person, next string, err error)
+	// HasUserCode reports whether a person has chosen a user_code.
+	HasUserCode(ctx context.Context, person string) (bool, error)
 	// Requests lists requests, oldest first, like Clients.
 	Requests(ctx context.Context, f consent.Filter, after string, limit int) (list []*consent.State, next string, err error)
 }
@@ -72,6 +74,11 @@ type Config struct {
 	MTLS     bool // there is a listener for client certificates
 	ClientCA bool // it can verify those of tls_client_auth
 
+	// OfferUserCode sends a person the message to choose a user_code with
+	// (CIBA Core §7.1), and returns until when they can. consent.ErrUnreachable
+	// where no message could be sent.
+	OfferUserCode func(ctx context.Context, p *consent.Person) (time.Time, error)
+
 	// Where names the place of an entry of the configuration file
 	// ("ringback.yaml:31"); kind is "client" or "person". Nil: there is no file.
 	Where func(kind, id string) string
@@ -86,7 +93,7 @@ type Server struct{ cfg Config }
 // New checks cfg.
 func New(cfg Config) (*Server, error) {
 	if cfg.Token == ([32]byte{}) || cfg.Directory == nil || cfg.Store == nil || cfg.Ring == nil ||
-		cfg.Auditor == nil || cfg.Policy == nil || cfg.Now == nil || cfg.Log == nil {
+		cfg.Auditor == nil || cfg.Policy == nil || cfg.OfferUserCode == nil || cfg.Now == nil || cfg.Log == nil {
 		return nil, errors.New("admin.New: a required field of Config is missing")
 	}
 	if cfg.Where == nil {
@@ -108,6 +115,7 @@ func (s *Server) Register(e *echo.Echo) {
 	g.POST("/people", s.addPerson)
 	g.GET("/people/:id", s.showPerson)
 	g.DELETE("/people/:id", s.removePerson)
+	g.POST("/people/:id/user-code", s.offerUserCode)
 	g.PUT("/people/:id/clients/:client", s.linkPerson)
 	g.DELETE("/people/:id/clients/:client", s.unlinkPerson)
 

@@ -33,6 +33,8 @@ type house struct {
 	ring *keys.Ring
 	mu   sync.Mutex
 	log  bytes.Buffer
+
+	offer func(context.Context, *consent.Person) (time.Time, error) // sends the message about a user_code
 }
 
 func (h *house) Write(b []byte) (int, error) {
@@ -75,7 +77,8 @@ func open(t *testing.T) *house {
 		Policy: func() *consent.Policy {
 			return &consent.Policy{Resources: map[string]consent.Resource{"https://api.example": {}}}
 		},
-		Issuer: "https://consent.example.com", Where: where, Now: time.Now, Log: log,
+		OfferUserCode: func(ctx context.Context, p *consent.Person) (time.Time, error) { return h.offer(ctx, p) },
+		Issuer:        "https://consent.example.com", Where: where, Now: time.Now, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

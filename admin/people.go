@@ -28,9 +28,10 @@ type personEntry struct {
 // personDetail is one person with what is known beside the entry.
 type personDetail struct {
 	personEntry
-	Devices []deviceView         `json:"devices"`
-	Open    int                  `json:"open_requests"`
-	Frozen  map[string]time.Time `json:"frozen,omitempty"` // client :: until when it may not ask
+	Devices  []deviceView         `json:"devices"`
+	UserCode bool                 `json:"user_code"` // one was chosen
+	Open     int                  `json:"open_requests"`
+	Frozen   map[string]time.Time `json:"frozen,omitempty"` // client :: until when it may not ask
 }
 
 // deviceView is one way to reach a person, without the address.
@@ -81,8 +82,12 @@ func (s *Server) showPerson(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	chosen, err := s.cfg.Directory.HasUserCode(ctx, p.ID)
+	if err != nil {
+		return err
+	}
 	h := s.cfg.Store.History(s.cfg.Directory.Pseudonym(p.ID))
-	out := personDetail{personEntry: s.personView(p), Devices: []deviceView{}, Open: len(h.Open), Frozen: h.Frozen}
+	out := personDetail{personEntry: s.personView(p), Devices: []deviceView{}, UserCode: chosen, Open: len(h.Open), Frozen: h.Frozen}
 	for _, d := range devices {
 		out.Devices = append(out.Devices, deviceView{ID: d.ID, Channel: d.Channel, Stopped: d.Stopped})
 	}

@@ -1,5 +1,6 @@
-// Package approve is the people's door: the approval page behind a link, and
-// the answers that people send by message.
+// Package approve is the people's door: the approval page behind a link, the
+// answers that people send by message, and the page on which they choose the
+// code that some agents must give.
 //
 // Start with [New] and [Server.Register]. A link locates a request and
 // authorises nobody: a visit, by any method, changes nothing. What counts is
@@ -39,6 +40,7 @@ type Config struct {
 	Store     consent.Store               // facts
 	Directory consent.Directory           // people and their devices
 	Devices   Devices                     // where STOP is remembered
+	UserCodes UserCodes                   // what people choose on the page behind OfferUserCode
 	Handles   *keys.Handles               // tickets, callback references and reply codes
 	Templates *templates.Set              // words, pages and short answers
 	Details   *details.Registry           // what may be narrowed
@@ -70,7 +72,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.HasSuffix(cfg.PublicURL, "/") {
 		return nil, fmt.Errorf("public URL %q is not a base URL; write it as https://consent.example.com, without a slash at the end", cfg.PublicURL)
 	}
-	if cfg.Store == nil || cfg.Directory == nil || cfg.Devices == nil || cfg.Handles == nil || cfg.Templates == nil ||
+	if cfg.Store == nil || cfg.Directory == nil || cfg.Devices == nil || cfg.UserCodes == nil || cfg.Handles == nil || cfg.Templates == nil ||
 		cfg.Details == nil || cfg.Policy == nil || cfg.Now == nil || cfg.Log == nil {
 		return nil, errors.New("approve.Config lacks a field")
 	}
@@ -90,14 +92,16 @@ func New(cfg Config) (*Server, error) {
 // Register adds the routes:
 //
 //	GET, HEAD, POST /a/:ticket                        one approval page
+//	GET, HEAD, POST /u/:ticket                        where a person chooses a user_code
 //	GET, HEAD       /assets/…                         its stylesheet and mark
 //	POST            /callbacks/:provider/sms          what people write
 //	POST            /callbacks/:provider/status/:ref  what became of a message
 func (s *Server) Register(e *echo.Echo) {
-	page := s.guard(s.page)
-	e.GET("/a/:ticket", page)
-	e.HEAD("/a/:ticket", page)
-	e.POST("/a/:ticket", page)
+	for path, page := range map[string]echo.HandlerFunc{"/a/:ticket": s.guard(s.page), "/u/:ticket": s.guard(s.userCode)} {
+		e.GET(path, page)
+		e.HEAD(path, page)
+		e.POST(path, page)
+	}
 	css := asset("text/css; charset=utf-8", templates.Stylesheet())
 	e.GET(templates.StylesheetPath, css)
 	e.HEAD(templates.StylesheetPath, css)

@@ -30,31 +30,46 @@ type answerForm struct {
 // readForm reads the body of r; ok is false for anything but a small form of
 // our fields, each at most once. The query takes no part.
 func readForm(r *http.Request) (f answerForm, ok bool) {
-	ct, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || ct != "application/x-www-form-urlencoded" {
+	body, ok := readBody(r)
+	if !ok {
 		return f, false
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
-	if err != nil || len(body) > maxForm {
-		return f, false
-	}
-	return parseForm(string(body))
+	return parseForm(body)
 }
 
-func parseForm(body string) (f answerForm, ok bool) {
+// readBody reads a small body of the right media type.
+func readBody(r *http.Request) (string, bool) {
+	ct, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || ct != "application/x-www-form-urlencoded" {
+		return "", false
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	return string(body), err == nil && len(body) <= maxForm
+}
+
+// parseFields reads a form of UTF-8.
+func parseFields(body string) (url.Values, bool) {
 	if strings.Count(body, "&") >= maxFields {
-		return f, false
+		return nil, false
 	}
 	v, err := url.ParseQuery(body)
 	if err != nil {
-		return f, false
+		return nil, false
 	}
 	for name, values := range v {
 		for _, s := range append(values, name) {
 			if !utf8.ValidString(s) {
-				return f, false
+				return nil, false
 			}
 		}
+	}
+	return v, true
+}
+
+func parseForm(body string) (f answerForm, ok bool) {
+	v, ok := parseFields(body)
+	if !ok {
+		return f, false
 	}
 	for name, into := range map[string]*string{
 		templates.FieldCSRF: &f.csrf, templates.FieldAnswer: &f.answer,
@@ -76,6 +91,49 @@ func parseForm(body string) (f answerForm, ok bool) {
 	for name, values := range v {
 		if !f.less.take(name, values) {
 			return answerForm{}, false
+		}
+	}
+	return f, true
+}
+
+// userCodeForm is a form of the page where a user_code is chosen, read and not
+// compared with anything.
+type userCodeForm struct {
+	csrf   string
+	code   string // of the message: 6 digits, or ""
+	chosen string
+	again  string
+}
+
+// readUserCodeForm is readForm for that page.
+func readUserCodeForm(r *http.Request) (f userCodeForm, ok bool) {
+	body, ok := readBody(r)
+	if !ok {
+		return f, false
+	}
+	return parseUserCodeForm(body)
+}
+
+func parseUserCodeForm(body string) (f userCodeForm, ok bool) {
+	v, ok := parseFields(body)
+	if !ok {
+		return f, false
+	}
+	for name, values := range v {
+		if len(values) > 1 {
+			return userCodeForm{}, false
+		}
+		switch name {
+		case templates.FieldCSRF:
+			f.csrf = values[0]
+		case templates.FieldCode:
+			f.code = digits(values[0], 6)
+		case templates.FieldUserCode:
+			f.chosen = values[0]
+		case templates.FieldUserCodeAgain:
+			f.again = values[0]
+		default:
+			return userCodeForm{}, false
 		}
 	}
 	return f, true

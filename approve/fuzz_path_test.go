@@ -15,6 +15,7 @@ func FuzzPath(f *testing.F) {
 	m := h.sent("alice")
 	f.Add("GET", "/a/x", "")
 	f.Add("POST", "/a/"+h.handles.Ticket(m.req.ID, 2), "code=482913")
+	f.Add("GET", "/u/"+h.handles.UserCodeTicket(m.req.ID), "")
 	f.Add("POST", "/callbacks/twilio/status/x", "MessageSid=1")
 	f.Add("POST", "/callbacks/twilio/sms", "Body=NO")
 	f.Fuzz(func(t *testing.T, method, path, body string) {

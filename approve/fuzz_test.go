@@ -35,3 +35,24 @@ func FuzzForm(f *testing.F) {
 		}
 	})
 }
+
+func FuzzUserCodeForm(f *testing.F) {
+	f.Add("csrf=x&code=482913&user_code=tree-4711&user_code_again=tree-4711")
+	f.Add("code=482+913&user_code=%20&user_code=1")
+	f.Add("answer=allow&%zz=1")
+	f.Fuzz(func(t *testing.T, body string) {
+		got, ok := parseUserCodeForm(body)
+		if !ok {
+			if got != (userCodeForm{}) {
+				t.Errorf("parseUserCodeForm(%q) refused and returned %+v", body, got)
+			}
+			return
+		}
+		if got.code != "" && (len(got.code) != 6 || strings.Trim(got.code, "0123456789") != "") {
+			t.Errorf("parseUserCodeForm(%q) let %q pass", body, got.code)
+		}
+		if !utf8.ValidString(got.csrf + got.chosen + got.again) {
+			t.Errorf("parseUserCodeForm(%q) let invalid UTF-8 pass", body)
+		}
+	})
+}

@@ -68,6 +68,7 @@ type house struct {
 
 	mu   sync.RWMutex
 	echo *echo.Echo
+	door *approve.Server
 }
 
 func newHouse(t testing.TB) *house { return buildHouse(t, httptest.NewServer) }
@@ -140,10 +141,10 @@ func newInsideHouse(t testing.TB) *house {
 }
 
 // build makes the door, as a start of the process does.
-func (h *house) build(reg *details.Registry, all map[string]channels.Channel) {
+func (h *house) build(reg *details.Registry, all map[string]channels.Channel, codes ...approve.UserCodes) {
 	h.t.Helper()
 	s, err := approve.New(approve.Config{
-		Store: h.Store, Directory: h.Store, Devices: h.Store, Handles: h.handles, Templates: h.set, Details: reg,
+		Store: h.Store, Directory: h.Store, Devices: h.Store, UserCodes: append(codes, h.Store)[0], Handles: h.handles, Templates: h.set, Details: reg,
 		Channels: all, Policy: func() *consent.Policy { return h.policy }, PublicURL: h.url, Now: h.clock.Now, Log: storetest.Log(),
 	})
 	if err != nil {
@@ -153,18 +154,24 @@ func (h *house) build(reg *details.Registry, all map[string]channels.Channel) {
 	s.Register(e)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.echo = e
+	h.echo, h.door = e, s
 }
 
 // restart closes the store and opens it again, under a new door.
 func (h *house) restart() {
 	h.t.Helper()
 	h.Reopen()
+	h.rebuild()
+}
+
+// rebuild makes a new door.
+func (h *house) rebuild(codes ...approve.UserCodes) {
+	h.t.Helper()
 	reg, err := details.New(nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.build(reg, map[string]channels.Channel{"sms": h.sms})
+	h.build(reg, map[string]channels.Channel{"sms": h.sms}, codes...)
 }
 
 // message is a delivered attempt as the person has it.

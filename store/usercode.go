@@ -46,8 +46,11 @@ type storedChange struct {
 // here instead of overtaking each other in the stream.
 type codeLocks [64]sync.Mutex
 
-func (l *codeLocks) of(seed maphash.Seed, p consent.Pseudonym) *sync.Mutex {
-	return &l[maphash.String(seed, string(p))%uint64(len(l))]
+// holdUserCode takes the lock of a person and returns what gives it back.
+func (s *Store) holdUserCode(p consent.Pseudonym) func() {
+	mu := &s.dir.codes[maphash.String(s.dir.keys.seed, string(p))%uint64(len(s.dir.codes))]
+	mu.Lock()
+	return mu.Unlock
 }
 
 // TryUserCode implements consent.Directory.
@@ -57,11 +60,9 @@ func (s *Store) TryUserCode(ctx context.Context, party, person string, code cons
 		return false, consent.ErrNotFound
 	}
 	p := e.pseudonym
-	lock := s.dir.codes.of(s.dir.keys.seed, p)
-	lock.Lock()
-	defer lock.Unlock()
+	defer s.holdUserCode(p)()
 	guess, kept := consent.GuessBy(party, s.cfg.Now()), []byte(nil)
-	err := s.changeUserCode(ctx, p, func(u *storedUserCode) (err error) {
+	err := s.replaceUserCode(ctx, p, func(u *storedUserCode) (err error) {
 		kept = u.Code
 		u.Guesses, err = consent.AdmitGuess(u.Guesses, guess)
 		return err
@@ -75,7 +76,7 @@ func (s *Store) TryUserCode(ctx context.Context, party, person string, code cons
 	if chosen&subtle.ConstantTimeCompare(given, want) != 1 {
 		return false, nil
 	}
-	err = s.changeUserCode(ctx, p, func(u *storedUserCode) error {
+	err = s.replaceUserCode(ctx, p, func(u *storedUserCode) error {
 		if i := slices.IndexFunc(u.Guesses, guess.Equal); i >= 0 {
 			u.Guesses = slices.Delete(u.Guesses, i, i+1)
 		}
@@ -243,9 +244,15 @@ func (s *Store) readUserCode(ctx context.Context, p consent.Pseudonym) (u stored
 	return u, m.seq, nil
 }
 
-// changeUserCode writes what change makes of the stored one, in the place of
-// every earlier revision. When change returns an error, nothing is written.
+// changeUserCode is replaceUserCode for those who do not hold the lock.
 func (s *Store) changeUserCode(ctx context.Context, p consent.Pseudonym, change func(*storedUserCode) error) error {
+	defer s.holdUserCode(p)()
+	return s.replaceUserCode(ctx, p, change)
+}
+
+// replaceUserCode writes what change makes of the stored one, in the place of
+// every earlier revision. When change returns an error, nothing is written.
+func (s *Store) replaceUserCode(ctx context.Context, p consent.Pseudonym, change func(*storedUserCode) error) error {
 	for range writeTries {
 		u, seq, err := s.readUserCode(ctx, p)
 		if err != nil {

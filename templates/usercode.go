@@ -30,6 +30,7 @@ type UserCodePage struct {
 	State     State   // Choosing, Allowed (it is chosen) or TooMany
 	Lang      string  // of the person, a BCP 47 tag
 	CSRF      string  // token of the form
+	Nonce     string  // as in PageData
 	Problem   Problem // of the form just sent, empty if none
 	TriesLeft int     // beside WrongCode
 }

@@ -106,7 +106,7 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 		return err
 	}
 	if h.approve, err = approve.New(approve.Config{
-		Store: facts, Directory: h.store, Devices: h.store, Handles: handles, Templates: words, Details: cfg.Registry,
+		Store: facts, Directory: h.store, Devices: h.store, UserCodes: h.store, Handles: handles, Templates: words, Details: cfg.Registry,
 		Channels: open, Policy: h.policy.Load, PublicURL: cfg.PublicURL(), Now: time.Now, Log: h.log,
 	}); err != nil {
 		return err
@@ -114,7 +114,8 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 	if h.admin, err = admin.New(admin.Config{
 		Token: keys.TokenDigest(h.token), Directory: h.store, Store: facts, Ring: h.ring, Auditor: h.auditor, Details: cfg.Registry,
 		Policy: h.policy.Load, Issuer: cfg.Issuer, Dev: cfg.Dev, MTLS: cfg.MTLS != nil, ClientCA: cfg.ClientCAs != nil, Now: time.Now, Log: h.log,
-		Where: func(kind, id string) string { return h.file.Load().Where(kind, id) },
+		OfferUserCode: h.approve.OfferUserCode,
+		Where:         func(kind, id string) string { return h.file.Load().Where(kind, id) },
 	}); err != nil {
 		return err
 	}

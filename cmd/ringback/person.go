@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 const personUsage = `Usage: ringback person add ID [FLAGS]
        ringback person link ID CLIENT
        ringback person unlink ID CLIENT
+       ringback person user-code ID
        ringback person list
        ringback person show ID
        ringback person remove ID
@@ -22,7 +24,9 @@ Flags of add:
   --locale TAG        language of messages and pages: en (default) or de
   --zone ZONE         time zone for times shown, Europe/Berlin; default UTC
 
-link lets an agent name this person. remove erases: open requests are withdrawn
+link lets an agent name this person. user-code sends a message with which the
+person chooses the code that agents with backchannel_user_code_parameter must
+give; an earlier code counts until a new one is chosen. remove erases: open requests are withdrawn
 and the key under which everything about the person is kept is destroyed, so
 that no backup of the data can be read either.
 ` + operatorUsage
@@ -30,9 +34,9 @@ that no backup of the data can be read either.
 // person manages approvers.
 func (a *app) person(ctx context.Context, args []string) error {
 	return a.turn(ctx, args, map[string]func(context.Context, []string) error{
-		"add": a.personAdd, "link": a.personLink, "unlink": a.personUnlink,
+		"add": a.personAdd, "link": a.personLink, "unlink": a.personUnlink, "user-code": a.personUserCode,
 		"list": a.personList, "show": a.personShow, "remove": a.personRemove,
-	}, "add", "link", "unlink", "list", "show", "remove")
+	}, "add", "link", "unlink", "user-code", "list", "show", "remove")
 }
 
 // approver are the members of a person that we write and read.
@@ -98,6 +102,20 @@ func (a *app) links(ctx context.Context, args []string, method, done string) err
 		return err
 	}
 	fmt.Fprintf(a.stdout, done, words[1], words[0])
+	return nil
+}
+
+// personUserCode has the service send a message.
+func (a *app) personUserCode(ctx context.Context, args []string) error {
+	o, id, err := a.named("user-code", args)
+	if err != nil {
+		return err
+	}
+	var out struct{ Until time.Time }
+	if err := o.call(ctx, http.MethodPost, "/people/"+url.PathEscape(id)+"/user-code", nil, &out); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%s was sent a message and can choose a code until %s\n", id, out.Until.Local().Format("15:04"))
 	return nil
 }
 

@@ -86,6 +86,9 @@ func (s *Server) ask(ctx context.Context, who caller, f form) (*ack, error) {
 	if err := fits(req); err != nil {
 		return nil, err
 	}
+	if err := s.checkUserCode(ctx, who, person, f.get("user_code")); err != nil {
+		return nil, err
+	}
 	if err := s.admit(ctx, req, policy, now); err != nil {
 		return nil, err
 	}

@@ -101,7 +101,7 @@ func TestDiscovery(t *testing.T) {
 		"introspection_endpoint": h.url + "/introspect", "revocation_endpoint": h.url + "/revoke",
 		"backchannel_authentication_endpoint":                             h.url + "/bc-authorize",
 		"backchannel_token_delivery_modes_supported":                      list("poll", "ping"),
-		"backchannel_user_code_parameter_supported":                       false,
+		"backchannel_user_code_parameter_supported":                       true,
 		"scopes_supported":                                                list("calendar", "openid", "payments"),
 		"response_types_supported":                                        []any{},
 		"grant_types_supported":                                           list(ciba.GrantCIBA),

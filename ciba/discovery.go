@@ -72,6 +72,7 @@ func (s *Server) metadata(p *consent.Policy) *metadata {
 		IntrospectionEndpoint: s.base + pathIntrospect,
 		RevocationEndpoint:    s.base + pathRevoke,
 		BackchannelEndpoint:   s.base + pathBackchannel,
+		UserCode:              true,
 		DeliveryModes:         []string{string(consent.Poll), string(consent.Ping)},
 		ResponseTypes:         []string{},
 		GrantTypes:            []string{GrantCIBA},

@@ -27,7 +27,7 @@ document.querySelectorAll("iframe").forEach(function (frame) {
   frame.addEventListener("load", function () {
     var d = frame.contentDocument, boxes = {};
     d.documentElement.style.fontSize = frame.dataset.percent + "%%";
-    var parts = {amount: ".amount", headline: "h1", host: ".host bdi", deny: ".deny", allow: ".allow", block: ".block", code: ".six", match: ".four"};
+    var parts = {amount: ".amount", headline: "h1", host: ".host bdi", deny: ".deny", allow: ".allow", block: ".block", code: ".six", match: ".four", secret: ".field:last-of-type .secret"};
     Object.keys(parts).forEach(function (name) {
       var e = d.querySelector(parts[name]);
       if (!e) return;
@@ -70,9 +70,10 @@ func TestBoxes(t *testing.T) {
 		w.Write(Stylesheet())
 	})
 	mux.HandleFunc("/page", func(w http.ResponseWriter, r *http.Request) {
-		i := slices.IndexFunc(samplePages, func(p samplePage) bool { return p.name == r.FormValue("name") })
+		all := slices.Concat(samplePages, chooserPages)
+		i := slices.IndexFunc(all, func(p samplePage) bool { return p.name == r.FormValue("name") })
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprint(w, renderSample(t, s, samplePages[i], r.FormValue("lang")))
+		fmt.Fprint(w, renderSample(t, s, all[i], r.FormValue("lang")))
 	})
 	type look struct {
 		lang, name string
@@ -81,7 +82,7 @@ func TestBoxes(t *testing.T) {
 	var looks []look
 	var frames strings.Builder
 	for _, lang := range languages {
-		for _, name := range []string{"asking", "asking-match", "wrong-code", "asking-access", "asking-scope"} {
+		for _, name := range []string{"asking", "asking-match", "wrong-code", "asking-access", "asking-scope", "choosing", "choosing-unequal"} {
 			for _, percent := range []int{100, 200} {
 				l := look{lang, name, percent}
 				looks = append(looks, l)
@@ -111,6 +112,14 @@ func TestBoxes(t *testing.T) {
 		boxes, at := all[fmt.Sprint(l)], fmt.Sprintf("%s/%s at %d %%", l.lang, l.name, l.percent)
 		if r := boxes["page"].Right; r == 0 || r > 360 {
 			t.Errorf("%s: is %v pixels wide", at, r)
+		}
+		if strings.HasPrefix(l.name, "choosing") { // may be scrolled
+			for _, part := range []string{"headline", "code", "secret", "allow"} {
+				if b, ok := boxes[part]; !ok || b.Clipped || b.Left < 0 || b.Right > 360 || part != "headline" && b.height() < 44 {
+					t.Errorf("%s: %s is missing, cut off or no 44 pixels high: %+v", at, part, b)
+				}
+			}
+			continue
 		}
 		parts := []string{"headline", "host", "deny", "allow"}
 		if !strings.HasPrefix(l.name, "asking-a") && !strings.HasPrefix(l.name, "asking-s") {

@@ -153,3 +153,26 @@ func TestUserCodeGuessesAtOnce(t *testing.T) {
 		t.Errorf("%d of %d guesses were compared, want %d", compared, many, consent.PairGuesses)
 	}
 }
+
+// TestUserCodeSigned: of a signed request only the code inside counts (CIBA
+// Core §7.1.1).
+func TestUserCodeSigned(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t, "ES256", "ec")
+	h := open(t, keyed("coded", s, func(c *consent.Client) { c.UserCode, c.MustSign = true, true }))
+	h.chooses("alice", treeCode)
+	signed := func(code string) string {
+		now := h.now()
+		return s.sign(nil, claims{
+			"iss": "coded", "aud": h.url, "jti": consent.NewID().String(), "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Minute).Unix(),
+			"scope": "openid", "login_hint": "alice", "user_code": code,
+		})
+	}
+	h.refused("a wrong code inside", h.as(s, "coded", "/bc-authorize", "request", signed("tree-4712")), http.StatusBadRequest, ciba.InvalidUserCode, "user_code: ")
+	if res := h.as(s, "coded", "/bc-authorize", "request", signed("tree-4712"), "user_code", treeCode); res.status == http.StatusOK {
+		t.Errorf("the right code beside the request: %d %s", res.status, res.raw)
+	}
+	if res := h.as(s, "coded", "/bc-authorize", "request", signed(treeCode)); res.status != http.StatusOK {
+		t.Errorf("the right code inside: %d %s", res.status, res.raw)
+	}
+}

@@ -36,7 +36,7 @@ var (
 	keyMethods  = AuthMethods[2:]
 
 	signingAlgs = []string{"ES256", "PS256", "EdDSA", "Ed25519"} // of clients
-	strictAlgs  = signingAlgs[:2]                     // FAPI-CIBA §5.2.2, and ours for ID tokens
+	strictAlgs  = signingAlgs[:2]                                // FAPI-CIBA §5.2.2, and ours for ID tokens
 )
 
 // Offer is what a deployment has for its clients.

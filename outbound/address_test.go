@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
+
+	"ringback/outbound/outboundtest"
 )
 
 // refusedAddresses are what no stranger's name may lead to.
@@ -58,8 +60,8 @@ func TestSpecial(t *testing.T) {
 func TestRefusedAddresses(t *testing.T) {
 	t.Parallel()
 	for _, s := range refusedAddresses {
-		n := &names{answer: always(s)}
-		c, err := New(Config{Resolver: n.resolver(t)})
+		n := &outboundtest.Names{Answer: outboundtest.Always(s)}
+		c, err := New(Config{Resolver: n.Resolver(t)})
 		if err != nil {
 			t.Fatal(err)
 		}

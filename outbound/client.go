@@ -140,6 +140,11 @@ func (c *Client) Check(u *url.URL) error {
 // line had arrived before the error, the Response beside it has Status and
 // Header and no Body.
 func (c *Client) Do(ctx context.Context, req *http.Request) (*Response, error) {
+	return c.do(ctx, req, c.maxBody)
+}
+
+// do is Do with a bound for the body.
+func (c *Client) do(ctx context.Context, req *http.Request, most int64) (*Response, error) {
 	t, err := c.rules.check(req.URL)
 	if err != nil {
 		closeBody(req)
@@ -169,15 +174,18 @@ func (c *Client) Do(ctx context.Context, req *http.Request) (*Response, error) {
 	}
 	defer res.Body.Close()
 	out := &Response{Status: res.StatusCode, Header: res.Header}
-	if res.ContentLength > c.maxBody {
-		return out, fmt.Errorf("reading the answer: %w (%d bytes, at most %d)", ErrTooLong, res.ContentLength, c.maxBody)
+	if res.ContentLength > most {
+		return out, fmt.Errorf("reading the answer: %w (%d bytes, at most %d)", ErrTooLong, res.ContentLength, most)
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, c.maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(res.Body, most+1))
+	if err == nil {
+		err = ctx.Err() // hanging up may look like the body's end to both sides
+	}
 	if err != nil {
 		return out, &exchangeError{connected: true, err: fmt.Errorf("reading the answer: %w", err)}
 	}
-	if int64(len(body)) > c.maxBody {
-		return out, fmt.Errorf("reading the answer: %w (at most %d bytes)", ErrTooLong, c.maxBody)
+	if int64(len(body)) > most {
+		return out, fmt.Errorf("reading the answer: %w (at most %d bytes)", ErrTooLong, most)
 	}
 	out.Body = body
 	return out, nil

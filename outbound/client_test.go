@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ringback/outbound/outboundtest"
 )
 
 // serveAt runs a server on a loopback address and port (0: any).
@@ -87,17 +89,17 @@ func TestTLS(t *testing.T) {
 	s.Config.ErrorLog = nil
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	n := &names{answer: always("127.0.0.1")}
+	n := &outboundtest.Names{Answer: outboundtest.Always("127.0.0.1")}
 	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
 
-	c := inside(t, Config{RootCAs: roots, Resolver: n.resolver(t)})
+	c := inside(t, Config{RootCAs: roots, Resolver: n.Resolver(t)})
 	if _, err := c.Do(t.Context(), post(t, "https://example.com:"+port+"/", "")); err != nil {
 		t.Fatal(err)
 	}
 	if want := "example.com example.com:" + port; sni.Load() != want {
 		t.Errorf("the server saw %q, want %q", sni.Load(), want)
 	}
-	for _, q := range n.questions() {
+	for _, q := range n.Questions() {
 		if q != "example.com" {
 			t.Errorf("a name server was asked for %q", q)
 		}
@@ -106,7 +108,7 @@ func TestTLS(t *testing.T) {
 	if err == nil || !IsConnect(err) {
 		t.Errorf("Do with a certificate for another name = %v, want a connect error", err)
 	}
-	_, err = inside(t, Config{Resolver: n.resolver(t)}).Do(t.Context(), post(t, "https://example.com:"+port+"/", ""))
+	_, err = inside(t, Config{Resolver: n.Resolver(t)}).Do(t.Context(), post(t, "https://example.com:"+port+"/", ""))
 	if err == nil || !IsConnect(err) {
 		t.Errorf("Do with an unknown authority = %v, want a connect error", err)
 	}
@@ -125,7 +127,7 @@ func TestRebinding(t *testing.T) {
 	serveAt(t, "127.0.0.1:"+port, func(http.ResponseWriter, *http.Request) { inner.Add(1) })
 
 	var turn atomic.Int64
-	n := &names{answer: func(string) []netip.Addr {
+	n := &outboundtest.Names{Answer: func(string) []netip.Addr {
 		switch turn.Add(1) % 4 {
 		case 0, 1:
 			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}
@@ -135,7 +137,7 @@ func TestRebinding(t *testing.T) {
 			return []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")}
 		}
 	}}
-	c, err := New(Config{Allow: []string{"127.0.0.2/32"}, AllowHTTP: true, Resolver: n.resolver(t)})
+	c, err := New(Config{Allow: []string{"127.0.0.2/32"}, AllowHTTP: true, Resolver: n.Resolver(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,8 +310,8 @@ func TestIsConnect(t *testing.T) {
 	}
 	closed := "http://" + l.Addr().String()
 	l.Close()
-	n := &names{answer: func(string) []netip.Addr { return nil }}
-	c := inside(t, Config{Resolver: n.resolver(t)})
+	n := &outboundtest.Names{Answer: func(string) []netip.Addr { return nil }}
+	c := inside(t, Config{Resolver: n.Resolver(t)})
 	for name, url := range map[string]string{"refused": closed, "no such name": "https://nobody.example/"} {
 		if _, err := c.Do(t.Context(), post(t, url, "x")); !IsConnect(err) {
 			t.Errorf("%s: IsConnect(%v) = false", name, err)

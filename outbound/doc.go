@@ -8,6 +8,7 @@
 // uses no proxy, keeps no cookie, decompresses nothing, and bounds time,
 // headers and body. Exceptions are the operator's: see [Config.Allow].
 //
-// Start with [New] and [Client.Do]. Retrying is the caller's business;
-// [IsConnect] says when nothing was sent.
+// Start with [New] and [Client.Do], or [Client.Fetch] for a document of somebody
+// else. Retrying is the caller's business; [IsConnect] says when nothing was
+// sent.
 package outbound

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"ringback/outbound/outboundtest"
 )
 
 // spellings are ways to write an address inside, by what people have tried.
@@ -67,11 +69,11 @@ func TestURLSpellings(t *testing.T) {
 		t.Fatalf("%d spellings, want 200", len(list))
 	}
 	_, port, _ := net.SplitHostPort(canary.Addr().String())
-	n := &names{answer: always("127.0.0.1", "::1")}
+	n := &outboundtest.Names{Answer: outboundtest.Always("127.0.0.1", "::1")}
 	// Even a development client, which may reach one other inside address,
 	// reaches none of these.
 	for _, cfg := range []Config{{}, {Allow: []string{"127.0.0.2/32"}, AllowHTTP: true}} {
-		cfg.Resolver = n.resolver(t)
+		cfg.Resolver = n.Resolver(t)
 		c, err := New(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -93,7 +95,7 @@ func TestURLSpellings(t *testing.T) {
 	if hits.Load() != 0 {
 		t.Errorf("the server inside was reached %d times", hits.Load())
 	}
-	for _, name := range n.questions() {
+	for _, name := range n.Questions() {
 		if !validName(strings.ToLower(name)) {
 			t.Errorf("a name server was asked for %q", name)
 		}

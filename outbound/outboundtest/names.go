@@ -1,4 +1,9 @@
-package outbound
+// Package outboundtest has a name server for tests of what is done with
+// addresses that somebody else chose:
+//
+//	n := &outboundtest.Names{Answer: outboundtest.Always("127.0.0.1")}
+//	out, err := outbound.New(outbound.Config{Resolver: n.Resolver(t)})
+package outboundtest
 
 import (
 	"context"
@@ -11,16 +16,17 @@ import (
 	"testing"
 )
 
-// names is a name server: every question goes to answer, and every name asked
+// Names is a name server: every question goes to Answer, and every name asked
 // for is remembered.
-type names struct {
-	answer func(name string) []netip.Addr
-	mu     sync.Mutex
-	asked  []string
+type Names struct {
+	Answer func(name string) []netip.Addr
+
+	mu    sync.Mutex
+	asked []string
 }
 
-// resolver returns a resolver that knows no other server.
-func (n *names) resolver(t testing.TB) *net.Resolver {
+// Resolver returns a resolver that knows no other server.
+func (n *Names) Resolver(t testing.TB) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
 		t.Cleanup(func() { client.Close(); server.Close() })
@@ -30,7 +36,7 @@ func (n *names) resolver(t testing.TB) *net.Resolver {
 }
 
 // serve speaks DNS over a stream (RFC 1035 §4.2.2).
-func (n *names) serve(conn net.Conn) {
+func (n *Names) serve(conn net.Conn) {
 	defer conn.Close()
 	for {
 		var size [2]byte
@@ -58,7 +64,7 @@ func (n *names) serve(conn net.Conn) {
 		binary.BigEndian.PutUint16(a[8:], 0)
 		binary.BigEndian.PutUint16(a[10:], 0)
 		count := uint16(0)
-		for _, ip := range n.answer(name) {
+		for _, ip := range n.Answer(name) {
 			if ip.Is4() != (kind == 1) || kind != 1 && kind != 28 {
 				continue
 			}
@@ -80,14 +86,15 @@ func (n *names) serve(conn net.Conn) {
 	}
 }
 
-func (n *names) questions() []string {
+// Questions returns the names asked for so far.
+func (n *Names) Questions() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return append([]string{}, n.asked...)
 }
 
-// always answers every question with the same addresses.
-func always(list ...string) func(string) []netip.Addr {
+// Always answers every question with the same addresses.
+func Always(list ...string) func(string) []netip.Addr {
 	var out []netip.Addr
 	for _, s := range list {
 		out = append(out, netip.MustParseAddr(s))

@@ -99,22 +99,23 @@ func (m *moment) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// assertedBy returns who an assertion says that it is of, before anything
-// about it is verified.
-func assertedBy(assertion string) (string, bool) {
-	if len(assertion) > keys.MaxToken {
-		return "", false
+// unverified returns whom a token says that it is by and about, before anything
+// about it is verified. What is no JWT says nothing.
+func unverified(token string) (iss, sub string) {
+	if len(token) > keys.MaxToken {
+		return "", ""
 	}
-	_, rest, _ := strings.Cut(assertion, ".")
+	_, rest, _ := strings.Cut(token, ".")
 	body, _, _ := strings.Cut(rest, ".")
-	raw, err := base64.RawURLEncoding.DecodeString(body)
-	if err != nil {
-		return "", false
-	}
 	var c struct {
+		Issuer  string `json:"iss"`
 		Subject string `json:"sub"`
 	}
-	return c.Subject, json.Unmarshal(raw, &c) == nil && c.Subject != ""
+	raw, err := base64.RawURLEncoding.DecodeString(body)
+	if err != nil || json.Unmarshal(raw, &c) != nil {
+		return "", ""
+	}
+	return c.Issuer, c.Subject
 }
 
 // checkAssertion verifies a private_key_jwt (OpenID Connect Core §9, RFC 7523
@@ -157,21 +158,9 @@ func (s *Server) audiences(c *consent.Client) []string {
 	return s.names[:1]
 }
 
-// verify checks a signature with the client's keys. Keys behind a jwks_uri are
-// fetched again when none has the token's kid.
+// verify checks a signature with the client's keys.
 func (s *Server) verify(ctx context.Context, c *consent.Client, token string, algs, types []string) (*keys.Signed, error) {
-	set, err := s.clientKeys(ctx, c, false)
-	if err != nil {
-		return nil, err
-	}
-	signed, err := set.Verify(token, algs, types)
-	if errors.Is(err, keys.ErrUnknownKey) && c.JWKSURI != "" {
-		if set, err = s.clientKeys(ctx, c, true); err != nil {
-			return nil, err
-		}
-		signed, err = set.Verify(token, algs, types)
-	}
-	return signed, err
+	return verifyBy(func(newest bool) (*keys.PublicKeys, error) { return s.clientKeys(ctx, c, newest) }, token, algs, types)
 }
 
 // useUp makes sure that what has this key is used once, at any endpoint and in

@@ -41,6 +41,7 @@ type metadata struct {
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
+	ClientDocuments       bool     `json:"client_id_metadata_document_supported,omitempty"`
 }
 
 // aliases are the endpoints at the address of client certificates (RFC 8705
@@ -87,6 +88,7 @@ func (s *Server) metadata(p *consent.Policy) *metadata {
 	if s.mtls != "" {
 		m.Aliases = &aliases{s.mtls + pathToken, s.mtls + pathIntrospect, s.mtls + pathRevoke, s.mtls + pathBackchannel}
 	}
+	m.ClientDocuments = p.Documents != nil
 	if p.FAPI {
 		m.AuthorizationEndpoint = s.base + pathAuthorize
 	}

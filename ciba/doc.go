@@ -7,6 +7,10 @@
 // method turns the form into an answer or an error, and writeError is the only
 // place where an error becomes a response. [Server.Notify] sends one ping.
 //
+// Keys behind a jwks_uri, and clients whose client_id is the URL of their
+// metadata document (draft-ietf-oauth-client-id-metadata-document), are fetched
+// through [outbound.Client] when somebody needs them, and kept for a while.
+//
 // The package decides nothing about a request: it parses, checks ownership and
 // budgets, and reads and writes facts through [consent.Store].
 package ciba

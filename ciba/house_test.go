@@ -96,6 +96,12 @@ var people = []consent.Person{
 // (ping) and extra ones.
 func open(t testing.TB, extra ...consent.Client) *house {
 	t.Helper()
+	return reaching(t, outbound.Config{Allow: []string{"127.0.0.0/8"}, AllowHTTP: true}, extra...)
+}
+
+// reaching is open with a choice of what may be called.
+func reaching(t testing.TB, cfg outbound.Config, extra ...consent.Client) *house {
+	t.Helper()
 	h := &house{t: t, log: new(strings.Builder)}
 	h.policy.Store(&consent.Policy{
 		Scopes:    map[string]consent.Scope{"calendar": {}, "payments": {MinACR: consent.ACRMatch}},
@@ -123,7 +129,7 @@ func open(t testing.TB, extra ...consent.Client) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := outbound.New(outbound.Config{Allow: []string{"127.0.0.0/8"}, AllowHTTP: true})
+	out, err := outbound.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,13 +1,19 @@
 package ciba
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
 	"ringback/consent"
 	"ringback/keys"
+	"ringback/outbound"
 )
+
+// maxJWKS is the longest key set that is fetched, in bytes.
+const maxJWKS = 64 << 10
 
 // maxKeySets bounds how many parsed key sets are kept. The registered ones fit;
 // when strangers' come in too, all are parsed again now and then.
@@ -40,16 +46,57 @@ func (k *keySets) parse(jwks []byte) (*keys.PublicKeys, error) {
 	return set, nil
 }
 
-// clientKeys returns the keys of a client. Those behind a jwks_uri are at most
-// as old as its answer permits; fresh asks for them again.
-func (s *Server) clientKeys(ctx context.Context, c *consent.Client, fresh bool) (*keys.PublicKeys, error) {
-	if c.JWKS == nil {
-		return nil, fmt.Errorf("%w: no keys are registered for the client", keys.ErrToken)
+// clientKeys returns the keys of a client. Those behind an address are at most
+// as old as its answer permits; newest asks for them again.
+func (s *Server) clientKeys(ctx context.Context, c *consent.Client, newest bool) (*keys.PublicKeys, error) {
+	if newest && c.JWKSURI == "" && isAddress(c.ID) { // they stand in its document
+		var err error
+		if c, err = s.find(ctx, c.ID, true); err != nil {
+			return nil, err
+		}
 	}
-	return s.keySets.parse(c.JWKS)
+	switch {
+	case c.JWKSURI != "":
+		set, err := s.remoteKeys.get(ctx, c.JWKSURI, c.ID, newest)
+		return set, unfetched(InvalidClient, "jwks_uri:", err)
+	case c.JWKS != nil:
+		return s.keySets.parse(c.JWKS)
+	}
+	return nil, fmt.Errorf("%w: no keys are registered for the client", keys.ErrToken)
 }
 
-// client returns a registered client, or ErrNotFound.
-func (s *Server) client(ctx context.Context, id string) (*consent.Client, error) {
-	return s.cfg.Directory.Client(ctx, id)
+// fetchKeys gets a JWKS. The error has nothing of it.
+func (s *Server) fetchKeys(ctx context.Context, address string) (*keys.PublicKeys, *outbound.Response, error) {
+	res, err := s.fetch(ctx, address, maxJWKS, isJWKS)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := keys.ParsePublicKeys(res.Body)
+	if err != nil {
+		return nil, nil, errKeys
+	}
+	return set, res, nil
+}
+
+var errKeys = &ruleError{"syntax", "it must be a JWK Set of 1 to 32 keys, all of them public, with one that is RSA of 2048 bits or more, P-256 or Ed25519"}
+
+// isJWKS takes the media types of key sets (RFC 7517 §8.5).
+func isJWKS(typ string) bool { return typ == jsonType[0] || typ == "application/jwk-set+json" }
+
+// verifyBy checks a signature with keys that may have been replaced since they
+// were fetched: where none has the token's kid, the newest are tried.
+func verifyBy(keysOf func(newest bool) (*keys.PublicKeys, error), token string, algs, types []string) (*keys.Signed, error) {
+	set, err := keysOf(false)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := set.Verify(token, algs, types)
+	if !errors.Is(err, keys.ErrUnknownKey) {
+		return signed, err
+	}
+	newer, fault := keysOf(true)
+	if fault != nil || newer == set {
+		return nil, cmp.Or(fault, err)
+	}
+	return newer.Verify(token, algs, types)
 }

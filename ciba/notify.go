@@ -27,7 +27,7 @@ const (
 func (s *Server) Notify(ctx context.Context, st *consent.State, n int) consent.Notified {
 	out := consent.Notified{V: consent.Version, N: n, Done: true}
 	req := st.Request
-	c, err := s.cfg.Directory.Client(ctx, req.Client.ID)
+	c, err := s.client(ctx, req.Client.ID)
 	switch {
 	case errors.Is(err, consent.ErrNotFound):
 		out.Code = "client_removed"

@@ -37,11 +37,14 @@ type Config struct {
 
 // Server answers agents.
 type Server struct {
-	cfg      Config
-	pace     pace
-	holds    holds
-	keySets  keySets
-	counting [countingStripes]sync.Mutex // by person, see admit
+	cfg        Config
+	pace       pace
+	holds      holds
+	keySets    keySets
+	slots      *slots
+	remoteKeys remote[*keys.PublicKeys]
+	documents  remote[*document]
+	counting   [countingStripes]sync.Mutex // by person, see admit
 
 	base, mtls string   // our addresses, without a slash at the end; mtls may be empty
 	names      []string // by what clients may call us in aud: the issuer, then our endpoints
@@ -53,7 +56,15 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(cfg.Issuer, "?#") || u.Scheme != "https" && !(u.Scheme == "http" && (cfg.Dev || isLoopback(u.Hostname()))) {
 		return nil, fmt.Errorf("opening the agents' door: issuer %q must be an https URL without query and fragment (http only on loopback)", cfg.Issuer)
 	}
-	s := &Server{cfg: cfg, base: strings.TrimSuffix(cfg.Issuer, "/")}
+	s := &Server{cfg: cfg, base: strings.TrimSuffix(cfg.Issuer, "/"), slots: newSlots()}
+	s.remoteKeys = remote[*keys.PublicKeys]{
+		failed: "client keys not fetched", changed: "client keys changed", least: leastKeys, most: staleTime, lenient: true,
+		now: cfg.Now, log: cfg.Log, read: s.fetchKeys,
+	}
+	s.documents = remote[*document]{
+		failed: "client document not fetched", changed: "client document changed", least: leastDocument, most: staleTime,
+		now: cfg.Now, log: cfg.Log, read: s.fetchDocument,
+	}
 	s.names = []string{cfg.Issuer, s.base + pathToken, s.base + pathBackchannel}
 	if cfg.MTLS != nil {
 		s.mtls = strings.TrimSuffix(cfg.MTLS.URL, "/")

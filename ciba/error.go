@@ -33,6 +33,7 @@ const (
 	UseDPoPNonce            Code = "use_dpop_nonce"
 	UnsupportedResponseType Code = "unsupported_response_type"
 	UnknownUserID           Code = "unknown_user_id"
+	ExpiredLoginHintToken   Code = "expired_login_hint_token"
 	AccessDenied            Code = "access_denied"
 	AuthorizationPending    Code = "authorization_pending"
 	SlowDown                Code = "slow_down"

@@ -36,7 +36,7 @@ type hint struct {
 // approver finds the person that the one hint of the form names (CIBA Core
 // §7.1) and checks that the client may name that person.
 func (s *Server) approver(ctx context.Context, who caller, f form) (*consent.Person, error) {
-	h, err := s.hint(who, f)
+	h, err := s.hint(ctx, who, f)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (s *Server) approver(ctx context.Context, who caller, f form) (*consent.Per
 }
 
 // hint reads whichever hint there is.
-func (s *Server) hint(who caller, f form) (hint, error) {
+func (s *Server) hint(ctx context.Context, who caller, f form) (hint, error) {
 	login, idToken, token := f.get("login_hint"), f.get("id_token_hint"), f.get("login_hint_token")
 	given := 0
 	for _, v := range [...]string{login, idToken, token} {
@@ -72,7 +72,7 @@ func (s *Server) hint(who caller, f form) (hint, error) {
 	case given > 1:
 		return hint{}, refuse(InvalidRequest, "login_hint, id_token_hint, login_hint_token: send exactly one of them")
 	case token != "":
-		return hint{}, refuse(InvalidRequest, "login_hint_token: not supported here, use login_hint or id_token_hint")
+		return s.hintToken(ctx, who, token)
 	case idToken != "":
 		return s.idTokenHint(who, idToken)
 	}

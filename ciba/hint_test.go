@@ -1,6 +1,7 @@
 package ciba
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -123,6 +124,45 @@ func FuzzParseHint(f *testing.F) {
 		}
 		if (h.kind == consent.HintPhone) != (h.value[0] == '+') && text[0] != '{' {
 			t.Errorf("parseHint(%q) = %v", text, h)
+		}
+	})
+}
+
+// FuzzSubjectOf is a login_hint_token's payload whose signature was good.
+func FuzzSubjectOf(f *testing.F) {
+	for _, s := range []string{
+		`{"sub":"alice"}`, `{"sub_id":{"format":"email","email":"a@b.example"}}`, `{"sub_id": null,"sub":"alice"}`, `{"sub_id":"alice"}`,
+		`{"sub":"alice","sub_id":{"format":"iss_sub","iss":"https://as.example","sub":"bob"},"aud":["x"],"exp":1e9}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		var c hintClaims
+		if json.Unmarshal(payload, &c) != nil {
+			return
+		}
+		h, err := subjectOf(&c, ours)
+		if err != nil {
+			var e *Error
+			if !errors.As(err, &e) || e.Code != InvalidRequest && e.Code != UnknownUserID {
+				t.Errorf("subjectOf(%q) = %v", payload, err)
+			}
+			return
+		}
+		if h.value == "" || len(h.value) > maxID || !printable(h.value) || c.SubjectID == nil && h != (hint{consent.HintID, c.Subject}) {
+			t.Errorf("subjectOf(%q) = %v", payload, h)
+		}
+	})
+}
+
+// FuzzUnverified: what is no JWT says nothing.
+func FuzzUnverified(f *testing.F) {
+	for _, s := range []string{"", ".", "..", "e30.e30.e30", "e30.eyJpc3MiOiJhIiwic3ViIjoiYiJ9.", "x.eyJpc3MiOjF9.y"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		if iss, sub := unverified(token); (iss != "" || sub != "") && strings.Count(token, ".") == 0 {
+			t.Errorf("unverified(%q) = %q, %q", token, iss, sub)
 		}
 	})
 }

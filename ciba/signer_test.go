@@ -21,7 +21,7 @@ import (
 	"ringback/consent"
 )
 
-var b64 = base64.RawURLEncoding.EncodeToString
+var b64, unb64 = base64.RawURLEncoding.EncodeToString, base64.RawURLEncoding.DecodeString
 
 // signer is a client's key.
 type signer struct {

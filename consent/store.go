@@ -64,6 +64,8 @@ type Store interface {
 	// First is Once for a year and across restarts, for what stays genuine
 	// whenever it is sent again.
 	First(ctx context.Context, key string) (bool, error)
+	// Seen reports whether First was asked about key.
+	Seen(ctx context.Context, key string) (bool, error)
 
 	// Same is the tag that is equal for requests that ask the same of the same
 	// person, see [Brief.Same] and [Policy.Admit].

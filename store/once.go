@@ -80,6 +80,18 @@ func (s *Store) First(ctx context.Context, key string) (bool, error) {
 	return true, nil
 }
 
+// Seen reports whether First was asked about key within a year, in any process.
+func (s *Store) Seen(ctx context.Context, key string) (bool, error) {
+	_, err := s.lastMessage(ctx, streamSeen, s.names.subject("seen", hashed(key)))
+	if errors.Is(err, consent.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for a single use: %w", err)
+	}
+	return true, nil
+}
+
 // hashed is the token of a subject for a key of any form.
 func hashed(key string) string {
 	sum := sha256.Sum256([]byte(key))

@@ -74,6 +74,32 @@ func TestOnceUntil(t *testing.T) {
 	}
 }
 
+// TestSeen: looking leaves no trace, and what one process saw another knows.
+func TestSeen(t *testing.T) {
+	t.Parallel()
+	shared, alone := newGround(t), newAlone(t).open(t)
+	for name, stores := range map[string][2]*Store{"external": {shared.open(t), shared.open(t)}, "embedded": {alone, alone}} {
+		for i, want := range []bool{false, false, true, true} {
+			if i == 2 {
+				if first, err := stores[0].First(t.Context(), "key\x00> "); !first || err != nil {
+					t.Fatalf("%s: First after Seen = %v, %v, want true", name, first, err)
+				}
+			}
+			if seen, err := stores[i%2].Seen(t.Context(), "key\x00> "); seen != want || err != nil {
+				t.Errorf("%s: Seen, call %d = %v, %v, want %v", name, i+1, seen, err, want)
+			}
+		}
+		if seen, err := stores[0].Seen(t.Context(), "key"); seen || err != nil {
+			t.Errorf("%s: Seen of another key = %v, %v, want false", name, seen, err)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if seen, err := alone.Seen(ended, "key"); seen || err == nil {
+		t.Errorf("Seen without time = %v, %v, want an error", seen, err)
+	}
+}
+
 // TestEmbeddedStoreForgetsUses: after its end a key may be made anew.
 func TestEmbeddedStoreForgetsUses(t *testing.T) {
 	t.Parallel()

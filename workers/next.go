@@ -78,6 +78,11 @@ func nextNotice(s *consent.State, now time.Time) Step {
 	if s.Request.Mode != consent.Ping || v != consent.Approved && v != consent.Denied || s.Settled != nil {
 		return Step{Do: Done}
 	}
+	// A callback never follows the end of its deferral code
+	// (draft-ietf-oauth-deferred-token-response-01 §7).
+	if s.Request.Grant == consent.GrantClientCredentials && !now.Before(s.Request.ExpiresAt) {
+		return Step{Do: Done}
+	}
 	n := len(s.Notices)
 	if n == 0 {
 		if at := s.Request.AskedAt.Add(noticeDelay); now.Before(at) {

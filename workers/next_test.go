@@ -54,6 +54,10 @@ func settled(v consent.SettleVerb) func(*consent.State) {
 
 func ping(s *consent.State) { s.Request.Mode = consent.Ping }
 
+func deferred(s *consent.State) {
+	s.Request.Grant, s.Request.Mode = consent.GrantClientCredentials, consent.Ping
+}
+
 func long(s *consent.State) { s.Request.ExpiresAt = at(3600) }
 
 func noticed(sec float64) func(*consent.State) {
@@ -150,6 +154,14 @@ func TestNext(t *testing.T) {
 		{"ping of a process that died", asked(ping, decided(5, consent.Denied), noticed(5)), two, Person{}, 35, Step{Do: Notify, N: 2}},
 		{"pings end", asked(ping, decided(5, consent.Denied), repeat(6, noticed(5), answered(6, false, 4))), two, Person{}, 60, Step{Do: Done}},
 		{"approved and pinged: until it is too late", asked(ping, decided(5, consent.Approved), noticed(5), answered(6, true, 0)), two, Person{}, 7, wait(302)},
+
+		// Callbacks of deferred answers (draft-ietf-oauth-deferred-token-response-01 §7 and §8.2).
+		{"callback", asked(deferred, decided(5, consent.Approved)), two, Person{}, 5, Step{Do: Notify, N: 1}},
+		{"callback not before a second has passed", asked(deferred, decided(0.1, consent.Denied)), two, Person{}, 0.2, wait(1)},
+		{"no callback once cancelled", asked(deferred, decided(5, consent.Approved), settled(consent.Cancelled)), two, Person{}, 5, Step{Do: Done}},
+		{"no callback to who withdrew", asked(deferred, decided(5, consent.Withdrawn)), two, Person{}, 5, Step{Do: Done}},
+		{"no callback once the code has ended", asked(deferred, decided(299, consent.Denied), noticed(299), answered(299, false, 4)), two, Person{}, 303, Step{Do: Done}},
+		{"no callback once the code has ended, though the approval lives", asked(deferred, decided(299, consent.Approved)), two, Person{}, 301, wait(361)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := Next(tt.state, tt.person, tt.route, consent.DefaultLimits(), at(tt.now))

@@ -8,6 +8,7 @@ var english = words{
 	AskedBy:     "Asked by {agent}",
 	Checked:     "website checked",
 	Unchecked:   "website not known",
+	OwnName:     "{agent} will act in its own name, not in yours.",
 	AgentSays:   "The agent says (not checked):",
 	Quotes:      [2]string{"“", "”"},
 	Unexplained: "We cannot explain this request",
@@ -52,6 +53,7 @@ var english = words{
 	CloseLine:   "You can close this page.",
 
 	Asks:        "{agent} ({host}) asks to {what}.",
+	AsksOwn:     "{agent} ({host}) asks in its own name to {what}.",
 	AsksOnPage:  "{agent} ({host}) asks for your approval. What for is on the page.",
 	ByReply:     " Not expected? Reply NO {code}. To allow: YES {code}.",
 	ByLink:      " Not expected? Refuse it at {link} - to answer there, enter code {code}.",

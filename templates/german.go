@@ -8,6 +8,7 @@ var german = words{
 	AskedBy:     "Angefragt von {agent}",
 	Checked:     "Website geprüft",
 	Unchecked:   "Website nicht bekannt",
+	OwnName:     "{agent} handelt dabei im eigenen Namen, nicht in Ihrem.",
 	AgentSays:   "Der Agent sagt (nicht geprüft):",
 	Quotes:      [2]string{"„", "“"},
 	Unexplained: "Wir können diese Anfrage nicht erklären",
@@ -52,6 +53,7 @@ var german = words{
 	CloseLine:   "Sie können diese Seite schließen.",
 
 	Asks:        "{agent} ({host}) möchte {what}.",
+	AsksOwn:     "{agent} ({host}) möchte im eigenen Namen {what}.",
 	AsksOnPage:  "{agent} ({host}) bittet um Ihre Freigabe. Wofür, steht auf der Seite.",
 	ByReply:     " Nicht erwartet? Antwort NEIN {code}. Erlauben: JA {code}.",
 	ByLink:      " Nicht erwartet? Ablehnen unter {link} - zum Antworten dort Code {code} eingeben.",

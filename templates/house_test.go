@@ -68,9 +68,16 @@ var requests = map[string]*consent.Request{
 	"access": sample(func(r *consent.Request) {
 		r.Details, r.Resource = json.RawMessage("["+accessDetail+"]"), "https://api.example"
 	}),
-	"call":     sample(func(r *consent.Request) { r.Details = json.RawMessage("[" + callDetail + "]") }),
-	"scope":    sample(func(r *consent.Request) { r.Scope = []string{"openid", "calendar.read"} }),
-	"scopes":   sample(func(r *consent.Request) { r.Scope = []string{"openid", "calendar.read", "mail.send", "files"} }),
+	"call":   sample(func(r *consent.Request) { r.Details = json.RawMessage("[" + callDetail + "]") }),
+	"scope":  sample(func(r *consent.Request) { r.Scope = []string{"openid", "calendar.read"} }),
+	"scopes": sample(func(r *consent.Request) { r.Scope = []string{"openid", "calendar.read", "mail.send", "files"} }),
+	"own": sample(func(r *consent.Request) {
+		r.Grant, r.Scope = consent.GrantClientCredentials, nil
+		r.Details, r.BindingMessage = json.RawMessage("["+paymentDetail+"]"), "Order 7"
+	}),
+	"own-scope": sample(func(r *consent.Request) {
+		r.Grant, r.Scope = consent.GrantClientCredentials, []string{"calendar.read"}
+	}),
 	"identity": sample(func(r *consent.Request) { r.BindingMessage = "Login 4711" }),
 	"several": sample(func(r *consent.Request) {
 		r.Details = json.RawMessage("[" + paymentDetail + "," + accessDetail + "]")

@@ -34,6 +34,8 @@ var samplePages = []samplePage{
 	{"asking-call", "call", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0, nil},
 	{"asking-scope", "scope", PageData{State: Asking, CSRF: "token", NeedCode: true}, 1, nil},
 	{"asking-scopes", "scopes", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0, nil},
+	{"asking-own", "own", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 0, nil},
+	{"asking-own-scope", "own-scope", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0, nil},
 	{"asking-identity", "identity", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0, nil},
 	{"asking-several", "several", PageData{State: Asking, CSRF: "token", NeedCode: true}, 0, nil},
 	{"asking-unknown", "unknown", PageData{State: Asking, CSRF: "token", NeedCode: true, NeedMatch: true}, 0, nil},

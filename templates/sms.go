@@ -58,6 +58,9 @@ func (s *Set) SMS(v View, m SMS) (Message, error) {
 	}
 	replies := m.Reply && !v.long
 	d.asks = w.Asks
+	if len(v.Own) > 0 {
+		d.asks = w.AsksOwn
+	}
 	if n, _ := Segments(d.text(m.Code, m.Link)); v.long || n > maxSegments {
 		d.asks = w.AsksOnPage
 		if replies {

@@ -27,6 +27,7 @@ type View struct {
 	Waiting int            // further requests that wait
 
 	Headline details.Text
+	Own      details.Text // that the agent acts for itself; empty where it acts for the person
 	Sections []Section
 	Facts    []details.Fact // about the whole request
 	Words    []details.Fact // the agent's own; Label may be empty
@@ -67,6 +68,9 @@ func (s *Set) View(req *consent.Request, person *consent.Person, waiting int) (V
 	}
 	v.addScopes(s, w, req.Scope)
 	v.setHeadline(w)
+	if req.Grant == consent.GrantClientCredentials {
+		v.Own = put(w.OwnName, map[string]string{"agent": v.Agent})
+	}
 	if req.BindingMessage != "" {
 		v.Words = append(v.Words, details.Fact{Value: req.BindingMessage})
 	}

@@ -89,7 +89,7 @@ func TestCardDeterministic(t *testing.T) {
 func TestWordCount(t *testing.T) {
 	t.Parallel()
 	s := newSet(t)
-	for _, name := range []string{"payment", "access", "scope", "identity"} {
+	for _, name := range []string{"payment", "access", "scope", "identity", "own-scope"} {
 		for _, lang := range languages {
 			v := mustView(t, s, requests[name], people[lang], 0)
 			if n := len(strings.Fields(v.Headline.String())); n > 12 {

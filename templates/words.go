@@ -18,6 +18,7 @@ type words struct {
 	AskedBy     string // {agent}
 	Checked     string // beside a verified host, for screen readers
 	Unchecked   string // instead of a verified host
+	OwnName     string // {agent}: of a token that is the agent's own, not the person's
 	AgentSays   string
 	Quotes      [2]string // around the agent's own words
 	Unexplained string
@@ -65,6 +66,7 @@ type words struct {
 
 	// Messages: {agent}, {host}, {what}, {code}, {link}, {time}.
 	Asks        string // the beginning
+	AsksOwn     string // the beginning where the agent asks for itself
 	AsksOnPage  string // the beginning of what is too long for a message
 	ByReply     string // how to answer by message
 	ByLink      string // how to answer on the page

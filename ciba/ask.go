@@ -89,10 +89,9 @@ func (s *Server) ask(ctx context.Context, who caller, f form) (*ack, error) {
 	if err := s.checkUserCode(ctx, who, person, f.get("user_code")); err != nil {
 		return nil, err
 	}
-	if err := s.admit(ctx, req, policy, now); err != nil {
+	if err := s.submit(ctx, req, policy); err != nil {
 		return nil, err
 	}
-	s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "request asked", slog.String("req", req.ID.String()), slog.String("client", who.ID))
 	return &ack{
 		AuthReqID: s.cfg.Handles.AuthReqID(req.ID),
 		ExpiresIn: seconds(req.ExpiresAt.Sub(now)),
@@ -104,12 +103,28 @@ func (s *Server) ask(ctx context.Context, who caller, f form) (*ack, error) {
 // parse makes a request of the form; approver, acr and id are still missing.
 // Parameters that mean nothing here are ignored (CIBA Core §7.2).
 func (s *Server) parse(who caller, f form, policy *consent.Policy, now time.Time) (*consent.Request, details.List, error) {
+	req := s.newRequest(who, policy, now)
+	if who.Mode != "" {
+		req.Mode = who.Mode
+	}
+	var err error
+	if req.Scope, err = scopes(f.get("scope"), who.Client, policy); err != nil {
+		return nil, nil, err
+	}
+	list, err := s.describe(req, who.Client, f, policy)
+	if err == nil {
+		req.Bearers.NotificationToken, err = notificationToken(f.get("client_notification_token"), req.Mode)
+	}
+	return req, list, err
+}
+
+// newRequest begins a request of the caller, whose answer it polls for.
+func (s *Server) newRequest(who caller, policy *consent.Policy, now time.Time) *consent.Request {
 	c := who.Client
 	req := &consent.Request{
 		V: consent.Version, Issuer: s.cfg.Issuer, Door: consent.DoorCIBA,
 		Client: consent.Party{ID: c.ID, Name: c.Name, Host: c.Host}, Binding: who.key,
-		Salt: make([]byte, saltSize), Mode: c.Mode, Interval: interval, Narrowable: true,
-		BindingMessage: f.get("binding_message"), AskedAt: now,
+		Salt: make([]byte, saltSize), Mode: consent.Poll, Interval: interval, Narrowable: true, AskedAt: now,
 		GrantLifetime: seconds(or(policy.Lifetime.Token, defaultToken)),
 	}
 	rand.Read(req.Salt) // never fails
@@ -119,33 +134,40 @@ func (s *Server) parse(who caller, f form, policy *consent.Policy, now time.Time
 	if group := c.Group(); group != c.ID {
 		req.Client.Group = group
 	}
-	if req.Mode == "" {
-		req.Mode = consent.Poll
-	}
+	return req
+}
+
+// describe puts into req what the form asks for besides scopes, where it is
+// for, and until when.
+func (s *Server) describe(req *consent.Request, c *consent.Client, f form, policy *consent.Policy) (details.List, error) {
 	var err error
-	if req.Scope, err = scopes(f.get("scope"), c, policy); err != nil {
-		return nil, nil, err
-	}
 	if req.Resource, err = resource(f, c, policy); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	list, err := authorizationDetails(f.get("authorization_details"), s.cfg.Details)
+	list, err := authorizationDetails(f.get("authorization_details"), c, s.cfg.Details)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(list) > 0 {
 		req.Details = list.Canonical()
 	}
+	req.BindingMessage = f.get("binding_message")
 	if err := checkBindingMessage(req.BindingMessage); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	lifetime, err := requestLifetime(f.get("requested_expiry"), policy.Lifetime)
-	if err != nil {
-		return nil, nil, err
+	req.ExpiresAt = req.AskedAt.Add(lifetime)
+	return list, err
+}
+
+// submit stores a request that is complete but for its id, if the budgets
+// permit.
+func (s *Server) submit(ctx context.Context, req *consent.Request, policy *consent.Policy) error {
+	if err := s.admit(ctx, req, policy, req.AskedAt); err != nil {
+		return err
 	}
-	req.ExpiresAt = now.Add(lifetime)
-	req.Bearers.NotificationToken, err = notificationToken(f.get("client_notification_token"), req.Mode)
-	return req, list, err
+	s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "request asked", slog.String("req", req.ID.String()), slog.String("client", req.Client.ID))
+	return nil
 }
 
 // fits refuses what could be asked and approved but not be carried by a token.

@@ -42,6 +42,7 @@ type metadata struct {
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
 	ClientDocuments       bool     `json:"client_id_metadata_document_supported,omitempty"`
+	deferredMetadata
 }
 
 // aliases are the endpoints at the address of client certificates (RFC 8705
@@ -76,14 +77,15 @@ func (s *Server) metadata(p *consent.Policy) *metadata {
 		UserCode:              true,
 		DeliveryModes:         []string{string(consent.Poll), string(consent.Ping)},
 		ResponseTypes:         []string{},
-		GrantTypes:            []string{GrantCIBA},
+		GrantTypes:            grantTypes,
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgs:           []string{"ES256", "PS256"},
 		AssertionAlgs:         allAlgs, RequestAlgs: allAlgs, ProofAlgs: allAlgs,
 		CertificateBound: s.mtls != "", RequestParameter: true,
 		TokenAuthMethods: methods, InspectAuthMethods: methods, RevokeAuthMethods: methods,
-		DetailsTypes: append([]string{}, s.cfg.Details.Names()...),
-		Claims:       []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "at_hash", "urn:openid:params:jwt:claim:auth_req_id"},
+		DetailsTypes:     append([]string{}, s.cfg.Details.Names()...),
+		deferredMetadata: deferredSupported,
+		Claims:           []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "at_hash", "urn:openid:params:jwt:claim:auth_req_id"},
 	}
 	if s.mtls != "" {
 		m.Aliases = &aliases{s.mtls + pathToken, s.mtls + pathIntrospect, s.mtls + pathRevoke, s.mtls + pathBackchannel}

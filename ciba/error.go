@@ -80,8 +80,10 @@ func refuseDenied(format string, args ...any) *Error {
 
 // The answers that are given most need no formatting.
 var (
-	errPending = &Error{Code: AuthorizationPending, Description: "the person has not answered yet"}
-	errForeign = &Error{Code: InvalidGrant, Description: "auth_req_id is unknown, was issued to another client, or has been redeemed"}
+	errPending         = &Error{Code: AuthorizationPending, Description: "the person has not answered yet"}
+	errForeign         = &Error{Code: InvalidGrant, Description: "auth_req_id is unknown, was issued to another client, or has been redeemed"}
+	errForeignDeferral = &Error{Code: InvalidGrant, Description: "deferral_code is unknown, was issued to another client, or has been redeemed"}
+
 	errBusy    = &Error{Code: Unavailable, Description: "not available right now, try again later", RetryAfter: retryUnavailable}
 	errUnknown = &Error{Code: ServerError, Description: "something went wrong here, try again later"}
 )

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -45,16 +46,24 @@ func (s *Server) inspect(ctx context.Context, who caller, token string) (*intros
 	if !ok || !s.cfg.Now().Before(time.Unix(c.Expiry, 0)) || !s.mayInspect(who, c) {
 		return &introspection{}, nil
 	}
-	st, err := s.cfg.Store.Get(ctx, id)
-	switch {
-	case errors.Is(err, consent.ErrNotFound):
-		return &introspection{}, nil
-	case err != nil:
-		return nil, err
-	case st.Status() != consent.StatusRedeemed:
-		return &introspection{}, nil
+	live, err := s.isLive(ctx, c, id)
+	if err != nil || !live {
+		return &introspection{}, err
 	}
 	return &introspection{true, tokenType(c.Confirmation), c}, nil
+}
+
+// isLive reports whether a token that has not ended was issued and not revoked.
+func (s *Server) isLive(ctx context.Context, c *accessClaims, id consent.ID) (bool, error) {
+	if c.unasked() {
+		revoked, err := s.cfg.Store.Seen(ctx, revokedKey(c))
+		return !revoked, err
+	}
+	st, err := s.cfg.Store.Get(ctx, id)
+	if errors.Is(err, consent.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && st.Status() == consent.StatusRedeemed, err
 }
 
 // mayInspect reports whether the token was issued to the caller, or is for a
@@ -63,7 +72,8 @@ func (s *Server) mayInspect(who caller, c *accessClaims) bool {
 	return c.ClientID == who.ID || slices.Contains(s.cfg.Policy().Resources[c.Audience].IntrospectBy, who.ID)
 }
 
-// readAccess reads an access token of ours, live or not.
+// readAccess reads an access token of ours, live or not. The id is that of its
+// request, unless nobody was asked.
 func (s *Server) readAccess(token string) (*accessClaims, consent.ID, bool) {
 	payload, err := s.cfg.Ring.Verify(token, typeAccess)
 	if err != nil {
@@ -73,12 +83,12 @@ func (s *Server) readAccess(token string) (*accessClaims, consent.ID, bool) {
 	if json.Unmarshal(payload, &c) != nil || c.Issuer != s.cfg.Issuer {
 		return nil, consent.ID{}, false
 	}
-	id, err := consent.ParseID(c.JTI)
+	id, err := consent.ParseID(strings.TrimPrefix(c.JTI, unaskedJTI))
 	return &c, id, err == nil
 }
 
 // revoke is the revocation endpoint (RFC 7009). It takes access tokens, and
-// the auth_req_id of a request that the client wants back.
+// the auth_req_id or deferral_code of a request that the client wants back.
 func (s *Server) revoke(c echo.Context) error {
 	who, f, err := s.receive(c)
 	if err != nil {
@@ -86,11 +96,13 @@ func (s *Server) revoke(c echo.Context) error {
 	}
 	token := f.get("token")
 	if token == "" {
-		return refuse(InvalidRequest, "token: missing, send an access token or an auth_req_id")
+		return refuse(InvalidRequest, "token: missing, send an access token, an auth_req_id or a deferral_code")
 	}
 	ctx := c.Request().Context()
 	if id, ok := s.cfg.Handles.ParseAuthReqID(token); ok {
 		err = s.takeBack(ctx, who, id)
+	} else if id, ok := s.cfg.Handles.ParseDeferralCode(token); ok {
+		err = s.cancelDeferral(ctx, who, id)
 	} else if claims, id, ok := s.readAccess(token); ok {
 		err = s.revokeAccess(ctx, who, claims, id)
 	}
@@ -107,6 +119,9 @@ func (s *Server) revokeAccess(ctx context.Context, who caller, c *accessClaims, 
 	if !s.cfg.Now().Before(time.Unix(c.Expiry, 0)) {
 		return nil
 	}
+	if c.unasked() {
+		return s.revokeUnasked(ctx, who, c, id)
+	}
 	st, err := s.owned(ctx, who, id)
 	if err != nil || st.Status() != consent.StatusRedeemed {
 		return err
@@ -118,13 +133,19 @@ func (s *Server) revokeAccess(ctx context.Context, who caller, c *accessClaims, 
 	return nil
 }
 
-// takeBack withdraws a pending request and cancels an approval that was not
-// redeemed. What has ended stays as it is.
+// takeBack takes back what was asked for by an auth_req_id.
 func (s *Server) takeBack(ctx context.Context, who caller, id consent.ID) error {
 	st, err := s.owned(ctx, who, id)
 	if err != nil {
 		return err
 	}
+	return s.cancel(ctx, who, st)
+}
+
+// cancel withdraws a pending request and cancels an approval that was not
+// redeemed. What has ended stays as it is.
+func (s *Server) cancel(ctx context.Context, who caller, st *consent.State) error {
+	var err error
 	now := s.cfg.Now()
 	if st.Overdue(now) {
 		err = s.expire(ctx, st)

@@ -20,7 +20,9 @@ const (
 	maxAskedDelay = 5 * time.Minute
 )
 
-// Notify sends the n-th ping about a request once (CIBA Core §10.2). Only a
+// Notify sends the n-th ping about a request once (CIBA Core §10.2), or the
+// callback of a deferred one
+// (draft-ietf-oauth-deferred-token-response-01 §7). Only a
 // failure that says nothing about the client's will (no connection, no answer,
 // 429, 5xx) may be tried again; a redirect is an answer like any other and is
 // not followed. The caller has made the decision durable and claimed notice n.
@@ -33,24 +35,30 @@ func (s *Server) Notify(ctx context.Context, st *consent.State, n int) consent.N
 		out.Code = "client_removed"
 	case err != nil:
 		out.Done, out.Code, out.Delay = false, "directory", seconds(backoff(n))
-	case req.Mode != consent.Ping || c.NotificationEndpoint == "" || req.Bearers.NotificationToken == "":
+	case req.Mode != consent.Ping:
 		out.Code = "not_pinged"
+	case req.Grant == consent.GrantClientCredentials && c.DeferredEndpoint != "":
+		out.Done, out.Code, out.Delay = s.ping(ctx, c.DeferredEndpoint, req, s.deferrals.param, s.cfg.Handles.DeferralCode(req.ID), n)
+	case req.Grant == consent.GrantCIBA && c.NotificationEndpoint != "" && req.Bearers.NotificationToken != "":
+		out.Done, out.Code, out.Delay = s.ping(ctx, c.NotificationEndpoint, req, s.backchannel.param, s.cfg.Handles.AuthReqID(req.ID), n)
 	default:
-		out.Done, out.Code, out.Delay = s.ping(ctx, c.NotificationEndpoint, req, n)
+		out.Code = "not_pinged"
 	}
 	out.At = s.cfg.Now().UTC()
 	return out
 }
 
-// ping makes one attempt. The body has the auth_req_id and nothing else.
-func (s *Server) ping(ctx context.Context, endpoint string, req *consent.Request, n int) (done bool, code string, delay int) {
-	body := `{"auth_req_id":"` + s.cfg.Handles.AuthReqID(req.ID) + `"}`
+// ping makes one attempt. The body has the request's handle and nothing else.
+func (s *Server) ping(ctx context.Context, endpoint string, req *consent.Request, name, handle string, n int) (done bool, code string, delay int) {
+	body := `{"` + name + `":"` + handle + `"}`
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(body))
 	if err != nil {
 		return true, "endpoint", 0
 	}
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Authorization", "Bearer "+string(req.Bearers.NotificationToken))
+	if token := req.Bearers.NotificationToken; token != "" { // a callback goes without one where the client sent none
+		r.Header.Set("Authorization", "Bearer "+string(token))
+	}
 	r.Header.Set("User-Agent", "ringback")
 	res, err := s.cfg.Outbound.Do(ctx, r)
 	var refused *outbound.RefusedError

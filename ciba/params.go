@@ -36,13 +36,20 @@ func scopes(text string, c *consent.Client, p *consent.Policy) ([]string, error)
 	if text == "" {
 		return nil, refuse(InvalidRequest, "scope: missing, send at least openid")
 	}
+	list, err := scopeList(text, c, p)
+	if err == nil && !contains(list, scopeOpenID) {
+		err = refuse(InvalidScope, "scope: must contain openid")
+	}
+	return list, err
+}
+
+// scopeList reads the names of scopes.
+func scopeList(text string, c *consent.Client, p *consent.Policy) ([]string, error) {
 	var list []string
-	openID := false
 	for _, name := range strings.Split(text, " ") {
 		_, known := p.Scopes[name]
 		switch {
 		case name == scopeOpenID:
-			openID = true
 		case name == scopeOffline:
 			continue
 		case name == "" || !known || !inScope(c, name):
@@ -51,9 +58,6 @@ func scopes(text string, c *consent.Client, p *consent.Policy) ([]string, error)
 		if !contains(list, name) {
 			list = append(list, name)
 		}
-	}
-	if !openID {
-		return nil, refuse(InvalidScope, "scope: must contain openid")
 	}
 	return list, nil
 }
@@ -92,9 +96,9 @@ func resource(f form, c *consent.Client, p *consent.Policy) (string, error) {
 	return text, nil
 }
 
-// authorizationDetails reads authorization_details (RFC 9396 §2). Absent, it
-// is an empty list.
-func authorizationDetails(text string, reg *details.Registry) (details.List, error) {
+// authorizationDetails reads authorization_details (RFC 9396 §2), whose types
+// the client must be allowed to use. Absent, it is an empty list.
+func authorizationDetails(text string, c *consent.Client, reg *details.Registry) (details.List, error) {
 	if text == "" {
 		return nil, nil
 	}
@@ -102,6 +106,13 @@ func authorizationDetails(text string, reg *details.Registry) (details.List, err
 	var field *details.FieldError
 	if errors.As(err, &field) {
 		return nil, refuse(InvalidDetails, "%s", field)
+	}
+	if len(c.DetailsTypes) > 0 {
+		for _, name := range list.Types() {
+			if !contains(c.DetailsTypes, name) {
+				return nil, refuse(InvalidDetails, "authorization_details: %.64s is not a type that this client may ask for", name)
+			}
+		}
 	}
 	return list, err
 }
@@ -114,10 +125,7 @@ func assurance(text string, scope []string, list details.List, reg *details.Regi
 	if len(asked) > maxACRs {
 		return nil, refuse(InvalidRequest, "acr_values: more than %d values", maxACRs)
 	}
-	least := reg.MinACR(list)
-	for _, name := range scope {
-		least = consent.Stronger(least, p.Scopes[name].MinACR)
-	}
+	least := leastACR(scope, list, reg, p)
 	wanted := consent.Wanted(asked, least)
 	if len(wanted) == 0 {
 		return nil, refuseDenied("acr_values: this request needs at least %s", least)
@@ -132,6 +140,16 @@ func assurance(text string, scope []string, list details.List, reg *details.Regi
 		return nil, refuseDenied("acr_values: the assurance that this request needs cannot be reached here; at most %s can", p.Reach)
 	}
 	return reachable, nil
+}
+
+// leastACR is what policy wants at least for these scopes and details, empty
+// for anything.
+func leastACR(scope []string, list details.List, reg *details.Registry, p *consent.Policy) string {
+	least := reg.MinACR(list)
+	for _, name := range scope {
+		least = consent.Stronger(least, p.Scopes[name].MinACR)
+	}
+	return least
 }
 
 // checkBindingMessage accepts plain text that looks like no address: it is
@@ -187,6 +205,10 @@ func notificationToken(text string, mode consent.DeliveryMode) (consent.Secret, 
 	if text == "" {
 		return "", refuse(InvalidRequest, "client_notification_token: required in delivery mode ping")
 	}
+	return checkNotificationToken(text)
+}
+
+func checkNotificationToken(text string) (consent.Secret, error) {
 	if len(text) < minNotifyToken || len(text) > maxNotifyToken || !isB64Token(text) {
 		return "", refuse(InvalidRequest, "client_notification_token: must be %d to %d characters of A-Z a-z 0-9 - . _ ~ + /, then any number of = (RFC 6750 section 2.1)", minNotifyToken, maxNotifyToken)
 	}

@@ -245,7 +245,7 @@ func FuzzParameters(f *testing.F) {
 		}
 		_, err = notificationToken(token, consent.Ping)
 		check(err)
-		_, err = authorizationDetails(res, reg)
+		_, err = authorizationDetails(res, &consent.Client{}, reg)
 		check(err)
 		_, err = assurance(scope, nil, nil, reg, p)
 		check(err)

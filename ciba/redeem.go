@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
 	"ringback/consent"
@@ -36,10 +35,11 @@ type accessClaims struct {
 	JTI           string          `json:"jti"` // the request's id, which opens nothing
 	Scope         string          `json:"scope,omitempty"`
 	Details       json.RawMessage `json:"authorization_details,omitempty"`
-	ACR           string          `json:"acr"`
+	ACR           string          `json:"acr,omitempty"`
 	AMR           []string        `json:"amr,omitempty"`
-	AuthTime      int64           `json:"auth_time"`
-	GrantedDigest consent.Digest  `json:"granted_digest"`
+	AuthTime      int64           `json:"auth_time,omitempty"`
+	GrantedDigest consent.Digest  `json:"granted_digest,omitzero"`
+	Approval      *approval       `json:"ringback_approval,omitempty"` // of a client's own token, instead of the four above
 	Confirmation  *confirmation   `json:"cnf,omitempty"`
 }
 
@@ -62,25 +62,25 @@ type tokens struct {
 	AccessToken string          `json:"access_token"`
 	TokenType   string          `json:"token_type"`
 	ExpiresIn   int             `json:"expires_in"`
-	IDToken     string          `json:"id_token"`
-	Scope       string          `json:"scope"`
+	IDToken     string          `json:"id_token,omitempty"`
+	Scope       string          `json:"scope,omitempty"`
 	Details     json.RawMessage `json:"authorization_details,omitempty"`
 }
 
 // accessClaimsOf says what was granted by d, in a token issued at the time to
 // the holder of a key.
 func accessClaimsOf(req *consent.Request, d *consent.Decision, key consent.Binding, at time.Time) *accessClaims {
-	granted := req.Details
+	c := ownClaims(req, key, at)
 	if d.Granted != nil {
-		granted = d.Granted
+		c.Details = d.Granted
 	}
-	return &accessClaims{
-		Issuer: req.Issuer, Subject: req.Approver, Audience: req.Resource, ClientID: req.Client.ID,
-		IssuedAt: at.Unix(), Expiry: at.Unix() + int64(req.GrantLifetime), JTI: req.ID.String(),
-		Scope: strings.Join(req.Scope, " "), Details: granted,
-		ACR: d.ACR, AMR: d.AMR, AuthTime: d.At.Unix(), GrantedDigest: d.GrantedDigest,
-		Confirmation: confirmationOf(key),
+	if req.Grant == consent.GrantClientCredentials {
+		c.Approval = &approval{d.ACR, d.AMR, d.At.Unix(), d.GrantedDigest, req.ID}
+		return c
 	}
+	c.Subject = req.Approver
+	c.ACR, c.AMR, c.AuthTime, c.GrantedDigest = d.ACR, d.AMR, d.At.Unix(), d.GrantedDigest
+	return c
 }
 
 // redeem settles an approved request and signs its tokens. The first writer
@@ -96,6 +96,11 @@ func (s *Server) redeem(ctx context.Context, who caller, st *consent.State, hand
 		}
 		return nil, ended(st)
 	}
+	if st.Request.Grant == consent.GrantClientCredentials {
+		if err := s.stillMay(ctx, who, st); err != nil {
+			return nil, err
+		}
+	}
 	c := accessClaimsOf(st.Request, st.Decided, who.key, now)
 	won, err := s.settle(ctx, st, consent.Settlement{
 		Verb: consent.Redeemed, JTI: c.JTI, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.Expiry, 0).UTC(), Binding: who.key, At: now,
@@ -105,6 +110,9 @@ func (s *Server) redeem(ctx context.Context, who caller, st *consent.State, hand
 	}
 	if !won {
 		return nil, ended(st)
+	}
+	if st.Request.Grant == consent.GrantClientCredentials {
+		return s.signAccess(c)
 	}
 	return s.sign(who.Client, c, handle)
 }
@@ -126,28 +134,33 @@ func (s *Server) settle(ctx context.Context, st *consent.State, m consent.Settle
 	return false, err
 }
 
-// sign returns the token response for settled claims of the client.
-func (s *Server) sign(who *consent.Client, c *accessClaims, handle string) (*tokens, error) {
+// signAccess returns a token response with an access token alone.
+func (s *Server) signAccess(c *accessClaims) (*tokens, error) {
 	access, err := s.cfg.Ring.Sign(typeAccess, c)
 	if err != nil {
 		return nil, err
 	}
-	hash := sha256.Sum256([]byte(access))
+	return &tokens{
+		AccessToken: access, TokenType: tokenType(c.Confirmation), ExpiresIn: int(c.Expiry - c.IssuedAt), Scope: c.Scope, Details: c.Details,
+	}, nil
+}
+
+// sign returns the token response for settled claims of the client.
+func (s *Server) sign(who *consent.Client, c *accessClaims, handle string) (*tokens, error) {
+	t, err := s.signAccess(c)
+	if err != nil {
+		return nil, err
+	}
+	hash := sha256.Sum256([]byte(t.AccessToken))
 	sign := s.cfg.Ring.Sign
 	if who.IDTokenAlg == "PS256" {
 		sign = s.cfg.Ring.SignPS256
 	}
-	id, err := sign(typeID, &idClaims{
+	t.IDToken, err = sign(typeID, &idClaims{
 		Issuer: c.Issuer, Subject: c.Subject, Audience: c.ClientID, Expiry: c.Expiry, IssuedAt: c.IssuedAt,
 		AuthTime: c.AuthTime, ACR: c.ACR, AMR: c.AMR,
 		ATHash:    base64.RawURLEncoding.EncodeToString(hash[:len(hash)/2]),
 		AuthReqID: handle,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &tokens{
-		AccessToken: access, TokenType: tokenType(c.Confirmation), ExpiresIn: int(c.Expiry - c.IssuedAt), IDToken: id,
-		Scope: c.Scope, Details: c.Details,
-	}, nil
+	return t, err
 }

@@ -46,6 +46,8 @@ type Server struct {
 	documents  remote[*document]
 	counting   [countingStripes]sync.Mutex // by person, see admit
 
+	backchannel, deferrals polling // by auth_req_id, by deferral_code
+
 	base, mtls string   // our addresses, without a slash at the end; mtls may be empty
 	names      []string // by what clients may call us in aud: the issuer, then our endpoints
 }
@@ -56,7 +58,11 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(cfg.Issuer, "?#") || u.Scheme != "https" && !(u.Scheme == "http" && (cfg.Dev || isLoopback(u.Hostname()))) {
 		return nil, fmt.Errorf("opening the agents' door: issuer %q must be an https URL without query and fragment (http only on loopback)", cfg.Issuer)
 	}
-	s := &Server{cfg: cfg, base: strings.TrimSuffix(cfg.Issuer, "/"), slots: newSlots()}
+	s := &Server{
+		cfg: cfg, base: strings.TrimSuffix(cfg.Issuer, "/"), slots: newSlots(),
+		backchannel: polling{"auth_req_id", "the backchannel authentication endpoint", cfg.Handles.ParseAuthReqID, errForeign},
+		deferrals:   polling{"deferral_code", "the deferred token request", cfg.Handles.ParseDeferralCode, errForeignDeferral},
+	}
 	s.remoteKeys = remote[*keys.PublicKeys]{
 		failed: "client keys not fetched", changed: "client keys changed", least: leastKeys, most: staleTime, lenient: true,
 		now: cfg.Now, log: cfg.Log, read: s.fetchKeys,

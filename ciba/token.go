@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -15,15 +16,54 @@ import (
 	"ringback/consent"
 )
 
-// token is the token endpoint (CIBA Core §10.1 and §11).
+// polling is how a client comes for the answer to what it asked.
+type polling struct {
+	param   string // the parameter that names the request
+	source  string // where its value comes from
+	parse   func(string) (id [16]byte, ok bool)
+	foreign *Error // of what is unknown, another client's, or redeemed
+}
+
+// token is the token endpoint.
 func (s *Server) token(c echo.Context) error {
 	who, f, err := s.receive(c)
 	if err != nil {
 		return err
 	}
+	switch grant := f.get("grant_type"); grant {
+	case GrantCIBA:
+		if err := mayAsk(who.Client); err != nil {
+			return err
+		}
+		return s.poll(c, who, f, &s.backchannel)
+	case GrantDeferred:
+		if f.get("completion_mode") != "" {
+			return refuse(InvalidRequest, "completion_mode: belongs into the request that was deferred, leave it out when polling")
+		}
+		return s.poll(c, who, f, &s.deferrals)
+	case GrantClientCredentials:
+		t, d, err := s.clientCredentials(c.Request().Context(), who, f)
+		if err != nil {
+			return err
+		}
+		if d != nil {
+			return answer(c, http.StatusBadRequest, d)
+		}
+		return answer(c, http.StatusOK, t)
+	case "":
+		return refuse(InvalidRequest, "grant_type: missing, send one of %s", strings.Join(grantTypes, ", "))
+	}
+	return refuse(UnsupportedGrantType, "grant_type: must be one of %s", strings.Join(grantTypes, ", "))
+}
+
+// poll answers a poll (CIBA Core §10.1 and §11).
+func (s *Server) poll(c echo.Context, who caller, f form, by *polling) error {
 	r := c.Request()
 	wait := waitOf(r.Header["Prefer"])
-	t, err := s.exchange(r.Context(), who, f, wait)
+	t, err := s.exchange(r.Context(), who, f, by, wait)
+	if errors.Is(err, errForeign) {
+		err = by.foreign
+	}
 	var e *Error
 	if wait > 0 && !(errors.As(err, &e) && e.Code == SlowDown) {
 		c.Response().Header().Set("Preference-Applied", "wait="+strconv.Itoa(seconds(wait)))
@@ -36,25 +76,15 @@ func (s *Server) token(c echo.Context) error {
 
 // exchange answers one poll: the client is known; then comes ownership, then
 // state. The only error that leaves a trace is slow_down, in the pace.
-func (s *Server) exchange(ctx context.Context, who caller, f form, wait time.Duration) (*tokens, error) {
-	switch grant := f.get("grant_type"); grant {
-	case GrantCIBA:
-	case "":
-		return nil, refuse(InvalidRequest, "grant_type: missing, send %s", GrantCIBA)
-	default:
-		return nil, refuse(UnsupportedGrantType, "grant_type: must be %s", GrantCIBA)
-	}
-	if err := mayAsk(who.Client); err != nil {
-		return nil, err
-	}
+func (s *Server) exchange(ctx context.Context, who caller, f form, by *polling, wait time.Duration) (*tokens, error) {
 	if err := needsKey(who); err != nil {
 		return nil, err
 	}
-	handle := f.get("auth_req_id")
+	handle := f.get(by.param)
 	if handle == "" {
-		return nil, refuse(InvalidRequest, "auth_req_id: missing, send the one that the backchannel authentication endpoint returned")
+		return nil, refuse(InvalidRequest, "%s: missing, send the one that %s returned", by.param, by.source)
 	}
-	id, ok := s.cfg.Handles.ParseAuthReqID(handle)
+	id, ok := by.parse(handle)
 	if !ok {
 		return nil, errForeign
 	}
@@ -189,7 +219,7 @@ func ended(st *consent.State) error {
 	case consent.StatusWithdrawn, consent.StatusCancelled:
 		return refuse(AccessDenied, "the request was taken back")
 	case consent.StatusExpired:
-		return refuse(ExpiredToken, "auth_req_id: the request has ended, ask again")
+		return refuse(ExpiredToken, "%s: the request has ended, ask again", handleOf(st.Request.Grant))
 	}
 	return errForeign // redeemed, whatever became of the token
 }

@@ -15,7 +15,7 @@ const versionUsage = `Usage: ringback version
 var specifications = [][2]string{
 	{"CIBA", "OpenID Connect Client-Initiated Backchannel Authentication Core 1.0: poll and ping"},
 	{"OpenID Connect", "Core 1.0: ID token; Discovery 1.0"},
-	{"RFC 6749", "OAuth 2.0: client authentication, errors"},
+	{"RFC 6749", "OAuth 2.0: client authentication, client credentials, errors"},
 	{"RFC 7009", "revocation"},
 	{"RFC 7662", "introspection"},
 	{"RFC 8414", "authorization server metadata"},
@@ -23,6 +23,7 @@ var specifications = [][2]string{
 	{"RFC 9068", "JWT access tokens"},
 	{"RFC 9396", "rich authorization requests"},
 	{"RFC 9493", "subject identifiers in hints"},
+	{"DTR", "draft-ietf-oauth-deferred-token-response-01: deferred token response"},
 }
 
 // version prints what this program is.

@@ -1,0 +1,108 @@
+package ciba
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"ringback/consent"
+	"ringback/details"
+)
+
+// GrantDeferred is the grant type of polls for a deferred answer
+// (draft-ietf-oauth-deferred-token-response-01 §6.5).
+const GrantDeferred = "urn:ietf:params:oauth:grant-type:deferred"
+
+// typeDeferral is the token_type_hint of a deferral code.
+const typeDeferral = "urn:ietf:params:oauth:token-type:deferral-code"
+
+// deferral is the answer to a token request that has to wait for a person
+// (draft-ietf-oauth-deferred-token-response-01 §6.4), and the code that the
+// client's screen shows, where there may be need of one.
+type deferral struct {
+	Error        Code   `json:"error"`
+	Description  string `json:"error_description"`
+	DeferralCode string `json:"deferral_code"`
+	ExpiresIn    int    `json:"expires_in"`
+	Interval     int    `json:"interval"`
+	MatchCode    string `json:"match_code,omitempty"`
+}
+
+// deferredMetadata says that answers may be deferred
+// (draft-ietf-oauth-deferred-token-response-01 §5.1 and §8.4).
+type deferredMetadata struct {
+	Deferred    bool     `json:"deferred_token_response_supported"`
+	RevokeTypes []string `json:"revocation_endpoint_token_type_values_supported"`
+}
+
+var deferredSupported = deferredMetadata{true, []string{typeDeferral}}
+
+// handleOf is the parameter by which a client comes for the answer.
+func handleOf(g consent.Grant) string {
+	if g == consent.GrantClientCredentials {
+		return "deferral_code"
+	}
+	return "auth_req_id"
+}
+
+// mayDefer reports whether the client takes a deferred answer. Values that
+// mean nothing here are ignored
+// (draft-ietf-oauth-deferred-token-response-01 §5.1).
+func mayDefer(f form) bool {
+	return slices.Contains(strings.Fields(f.get("completion_mode")), "deferred")
+}
+
+// deferToPerson stores what the client asks its registered approver, and
+// answers with a deferral code.
+func (s *Server) deferToPerson(ctx context.Context, who caller, f form, req *consent.Request, list details.List, policy *consent.Policy) (*deferral, error) {
+	person, err := s.registeredApprover(ctx, who.Client)
+	if err != nil {
+		return nil, err
+	}
+	if !mayDefer(f) {
+		return nil, refuse(InvalidRequest, "completion_mode: a person has to agree to this, send deferred and poll for the answer")
+	}
+	req.Approver, req.Pseudonym = person.ID, s.cfg.Directory.Pseudonym(person.ID)
+	if who.DeferredEndpoint != "" {
+		req.Mode = consent.Ping
+		if token := f.get("client_notification_token"); token != "" {
+			if req.Bearers.NotificationToken, err = checkNotificationToken(token); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if req.ACR, err = assurance(f.get("acr_values"), req.Scope, list, s.cfg.Details, policy); err != nil {
+		return nil, err
+	}
+	if err := fits(req); err != nil {
+		return nil, err
+	}
+	if err := s.submit(ctx, req, policy); err != nil {
+		return nil, err
+	}
+	return &deferral{
+		Error: errPending.Code, Description: errPending.Description,
+		DeferralCode: s.cfg.Handles.DeferralCode(req.ID),
+		ExpiresIn:    seconds(req.ExpiresAt.Sub(req.AskedAt)),
+		Interval:     req.Interval,
+		MatchCode:    string(req.Bearers.MatchCode),
+	}, nil
+}
+
+// cancelDeferral takes back what was asked for by a deferral code
+// (draft-ietf-oauth-deferred-token-response-01 §8.2). Another client's changes
+// nothing, and is answered like one of the caller's.
+func (s *Server) cancelDeferral(ctx context.Context, who caller, id consent.ID) error {
+	st, err := s.owned(ctx, who, id)
+	if errors.Is(err, errForeign) {
+		return nil
+	}
+	if err == nil {
+		err = mayRedeem(who, st.Request.Binding)
+	}
+	if err != nil {
+		return err
+	}
+	return s.cancel(ctx, who, st)
+}

@@ -207,15 +207,14 @@ func among(words, list []string) (out []string) {
 // client returns what the document makes: with what the entry says that was
 // made for it, else with what all of them are allowed.
 func (d *document) client(entry *consent.Client, allowed *consent.Documents) (*consent.Client, error) {
-	c, grants := new(consent.Client), documentGrants
+	c, grants := new(consent.Client), strangerGrants
 	if entry == nil {
 		c.FromDocument, c.People, c.Scope, c.DefaultResource, c.Resources = true, allowed.People, allowed.Scope, allowed.DefaultResource, allowed.Resources
-		grants = strangerGrants
 	} else {
 		*c = *entry
 		c.FromDocument = false // not everybody on its host has an entry, so it is counted by itself
-		if len(entry.GrantTypes) > 0 {
-			grants = entry.GrantTypes
+		if grants = entry.GrantTypes; len(grants) == 0 {
+			grants = documentGrants[:1] // as for any entry that names none
 		}
 	}
 	c.ID, c.AuthMethod, c.JWKS, c.JWKSURI = d.ID, methodKey, d.JWKS, d.JWKSURI

@@ -171,7 +171,10 @@ func TestDocumentClient(t *testing.T) {
 				c.MustSign, c.UserCode, c.DPoPBound, c.CertificateBound = true, true, true, true
 				c.AuthAlg, c.RequestAlg, c.IDTokenAlg = "EdDSA", "ES256", "PS256"
 			})},
-		{"with an entry", read("grant_types", all), &entry, &consent.Client{
+		{"an entry that names no grants", read("grant_types", all), &entry, with(entry, func(c *consent.Client) {
+			c.Name, c.Host, c.AuthMethod, c.JWKS, c.Mode, c.GrantTypes, c.FromDocument = "Travel agent", "agent.example", "private_key_jwt", json.RawMessage(testJWKS), consent.Poll, all[:1], false
+		})},
+		{"with an entry", read("grant_types", all), with(entry, func(c *consent.Client) { c.GrantTypes = all[:4] }), &consent.Client{
 			ID: testDocumentID, Name: "Travel agent", Host: "agent.example", AuthMethod: "private_key_jwt", JWKS: json.RawMessage(testJWKS), Mode: consent.Poll, GrantTypes: all[:4],
 			People: "list", PeopleList: []string{"alice"}, Scope: "openid", Approver: "alice", DefaultResource: "https://c.example", FromFile: true,
 		}},

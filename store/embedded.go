@@ -34,7 +34,7 @@ func initEmbedded(ctx context.Context, cfg Config, n names) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer lock.release()
 	in, err := loadInstance(cfg.Dir)
 	switch {
 	case err != nil:
@@ -88,12 +88,12 @@ func openEmbedded(ctx context.Context, cfg Config, n names) (*Store, error) {
 		err = in.usable(cfg.Dir)
 	}
 	if err != nil {
-		lock.Close()
+		lock.release()
 		return nil, err
 	}
 	s, err := startEmbedded(ctx, cfg, n)
 	if err != nil {
-		lock.Close()
+		lock.release()
 		return nil, err
 	}
 	s.lock, s.instance = lock, in.ID

@@ -145,16 +145,26 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
+// dirLock holds a data directory.
+type dirLock struct{ file *os.File }
+
+// release gives the directory back. It unlocks before it closes: a child that
+// is being started at this moment holds a copy of the open file.
+func (l *dirLock) release() {
+	syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN)
+	l.file.Close()
+}
+
 // lockDir takes the data directory for this process: the embedded server has
 // no lock of its own, and two of them destroy each other's files.
-func lockDir(dir string) (*os.File, error) {
+func lockDir(dir string) (*dirLock, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if err == nil {
-		return f, nil
+		return &dirLock{f}, nil
 	}
 	f.Close()
 	if errors.Is(err, syscall.EWOULDBLOCK) {

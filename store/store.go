@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -91,7 +90,7 @@ type Store struct {
 	log   *slog.Logger
 	names names
 
-	lock     *os.File            // of the data directory; nil when external
+	lock     *dirLock            // of the data directory; nil when external
 	instance string              // id of the embedded instance
 	srv      *server.Server      // nil when external
 	monitor  *http.Client        // reads the monitoring address, which the operator chose; nil when embedded
@@ -289,6 +288,6 @@ func (s *Store) disconnect() {
 		s.unstage()
 	}
 	if s.lock != nil {
-		s.lock.Close()
+		s.lock.release()
 	}
 }

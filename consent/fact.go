@@ -163,10 +163,14 @@ type Renewal struct {
 	Nonce     string    `json:"nonce"`
 }
 
+// ByReuse stands in a [Revocation] that followed on a refresh token that came
+// a second time.
+const ByReuse = "reuse"
+
 // Revocation says that what was granted is no longer valid.
 type Revocation struct {
 	V  int       `json:"v"`
-	By string    `json:"by"` // client id, person id or "operator"
+	By string    `json:"by"` // client id, person id, "operator", or ByReuse
 	At time.Time `json:"at"`
 }
 

@@ -75,3 +75,13 @@ func (s *State) RedeemUntil() time.Time {
 	}
 	return end
 }
+
+// MaxRenewals is how often one grant is renewed: the facts of a request are
+// read together, and are bounded.
+const MaxRenewals = 500
+
+// RenewUntil is the time from which no refresh token of a request works. Only
+// for an approved request.
+func (s *State) RenewUntil() time.Time {
+	return s.Decided.At.Add(time.Duration(s.Request.Renewable) * time.Second)
+}

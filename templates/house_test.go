@@ -83,6 +83,12 @@ var requests = map[string]*consent.Request{
 		r.Details = json.RawMessage("[" + paymentDetail + "," + accessDetail + "]")
 		r.Scope = []string{"openid", "calendar.read"}
 	}),
+	"renewable": sample(func(r *consent.Request) {
+		r.Details, r.Scope, r.Renewable = json.RawMessage("["+paymentDetail+"]"), []string{"openid", "offline_access"}, 12*3600
+	}),
+	"renewable-scope": sample(func(r *consent.Request) {
+		r.Scope, r.Renewable, r.Resource = []string{"openid", "calendar.read", "offline_access"}, 5400, "https://api.example"
+	}),
 	"unknown": sample(func(r *consent.Request) {
 		r.Client.Host = ""
 		r.Details = json.RawMessage(`[{"type":"door_control","door":{"id":7,"open":true},"reason":"maintenance"}]`)

@@ -243,5 +243,8 @@ func (p *page) result(v View, values map[string]string) {
 		text = w.Unavailable
 	}
 	p.Headline, p.Text = text[0], put(text[1], values)
+	if p.State == Allowed && len(v.Renews) > 0 {
+		p.Text = append(append(p.Text, details.Span{Text: " "}), v.Renews...)
+	}
 	p.Title = text[0]
 }

@@ -61,6 +61,7 @@ func (s *Set) SMS(v View, m SMS) (Message, error) {
 	if len(v.Own) > 0 {
 		d.asks = w.AsksOwn
 	}
+	d.asks += v.again
 	if n, _ := Segments(d.text(m.Code, m.Link)); v.long || n > maxSegments {
 		d.asks = w.AsksOnPage
 		if replies {
@@ -182,7 +183,7 @@ func (s *Set) Say(a Answer, lang string, v *View, triesLeft int) string {
 	}
 	_, w := speak(lang)
 	phrase := map[Answer]string{
-		AnswerAllowed: w.SaidAllowed, AnswerRefused: w.SaidRefused, AnswerWrong: w.SaidWrong, AnswerTooMany: w.SaidTooMany,
+		AnswerAllowed: w.SaidAllowed + v.again, AnswerRefused: w.SaidRefused, AnswerWrong: w.SaidWrong, AnswerTooMany: w.SaidTooMany,
 		AnswerEnded: w.SaidEnded, AnswerAmbiguous: w.SaidAmbiguous, AnswerNotHere: w.SaidNotHere, AnswerStopped: w.SaidStopped,
 		AnswerStarted: w.SaidStarted, AnswerHelp: w.SaidHelp, AnswerNothing: w.SaidNothing,
 	}[a]

@@ -16,6 +16,10 @@ import (
 // only where nothing else is asked.
 const openID = "openid"
 
+// offline is the scope of a request that can be renewed (OpenID Connect Core
+// §11): there its words are [View.Renews].
+const offline = "offline_access"
+
 // View is one request in the words of one person. Make it with [Set.View].
 type View struct {
 	Lang    string         // of the words: "en" or "de"
@@ -31,11 +35,13 @@ type View struct {
 	Sections []Section
 	Facts    []details.Fact // about the whole request
 	Words    []details.Fact // the agent's own; Label may be empty
+	Renews   details.Text   // for how long the agent need not ask again; empty: it must
 	Allow    details.Text   // on the button that allows
 
-	sms  []details.Text // what is asked, to follow "asks to"
-	done []details.Text // the same, to follow "Allowed:"
-	long bool           // cannot be shown in a message
+	sms   []details.Text // what is asked, to follow "asks to"
+	done  []details.Text // the same, to follow "Allowed:"
+	again string         // Renews in a message
+	long  bool           // cannot be shown in a message
 }
 
 // Section is one thing that is asked.
@@ -66,7 +72,7 @@ func (s *Set) View(req *consent.Request, person *consent.Person, waiting int) (V
 	for _, it := range s.cfg.Details.Explain(list, lang).Items {
 		v.addItem(it, lang)
 	}
-	v.addScopes(s, w, req.Scope)
+	v.addScopes(s, w, v.renewed(w, req))
 	v.setHeadline(w)
 	if req.Grant == consent.GrantClientCredentials {
 		v.Own = put(w.OwnName, map[string]string{"agent": v.Agent})
@@ -82,7 +88,7 @@ func (s *Set) View(req *consent.Request, person *consent.Person, waiting int) (V
 	}
 	lasts := put(w.Lasts, map[string]string{"time": w.lasting(time.Duration(req.GrantLifetime) * time.Second)})
 	for i := range v.Sections {
-		if sec := &v.Sections[i]; len(sec.Consequence) == 0 && i == len(v.Sections)-1 && req.GrantLifetime > 0 {
+		if sec := &v.Sections[i]; len(sec.Consequence) == 0 && i == len(v.Sections)-1 && req.GrantLifetime > 0 && len(v.Renews) == 0 {
 			sec.Consequence = lasts
 		}
 	}
@@ -106,6 +112,17 @@ func (v *View) setEnd(w *words, req *consent.Request, person *consent.Person) {
 	if !known {
 		v.Ends += " UTC"
 	}
+}
+
+// renewed says for how long what is asked can be renewed, and returns the
+// scopes of which that says nothing.
+func (v *View) renewed(w *words, req *consent.Request) []string {
+	if req.Renewable == 0 {
+		return req.Scope
+	}
+	values := map[string]string{"agent": v.Agent, "time": w.lasting(time.Duration(req.Renewable) * time.Second)}
+	v.Renews, v.again = put(w.Renews, values), say(w.RenewsSMS, values)
+	return slices.DeleteFunc(slices.Clone(req.Scope), func(scope string) bool { return scope == offline })
 }
 
 // addItem adds one element of authorization_details.

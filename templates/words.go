@@ -31,6 +31,7 @@ type words struct {
 	Resource    string // label
 	Through     string // label of the chain of actors
 	Lasts       string // {time}: consequence of what has none of its own
+	Renews      string // {agent}, {time}: what else a yes allows, instead of Lasts
 	CodeLabel   string
 	MatchLabel  string // {agent}
 	MatchShort  string // instead of MatchLabel for long names
@@ -68,6 +69,7 @@ type words struct {
 	Asks        string // the beginning
 	AsksOwn     string // the beginning where the agent asks for itself
 	AsksOnPage  string // the beginning of what is too long for a message
+	RenewsSMS   string // {time}: after Asks, and after SaidAllowed
 	ByReply     string // how to answer by message
 	ByLink      string // how to answer on the page
 	RefuseReply string // before ByMatch: how to refuse by message

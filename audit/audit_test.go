@@ -26,6 +26,8 @@ func TestEveryEnding(t *testing.T) {
 		switch e {
 		case redeemed:
 			d.Settled, d.Revoked = consent.Redeemed, true
+		case renewed:
+			d.Settled, d.Renewals = consent.Redeemed, 3
 		case narrowed:
 			d.Settled = consent.Redeemed
 		case byDev:

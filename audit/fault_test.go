@@ -101,8 +101,8 @@ func TestFaults(t *testing.T) {
 			}
 			h.Eventually("everything to be sealed", func() bool { return audit.Seal(h.auditor, t.Context()) == nil })
 			h.on(h.Store, time.Now)
-			if report := h.holds(h.export()); len(report.Decisions) != 10 {
-				t.Errorf("%d decisions, want 10", len(report.Decisions))
+			if report := h.holds(h.export()); len(report.Decisions) != 11 {
+				t.Errorf("%d decisions, want 11", len(report.Decisions))
 			}
 		})
 	}

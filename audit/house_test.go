@@ -72,6 +72,7 @@ type ending string
 
 const (
 	redeemed  ending = "redeemed"
+	renewed   ending = "renewed"  // redeemed, and then renewed three times
 	narrowed  ending = "narrowed" // redeemed for less than was asked
 	byDev     ending = "dev"
 	cancelled ending = "cancelled"
@@ -85,7 +86,7 @@ const (
 	approved  ending = "approved" // not redeemed yet
 )
 
-var endings = []ending{redeemed, narrowed, byDev, cancelled, lapsed, denied, notMe, withdrawn, operator, expired, open, approved}
+var endings = []ending{redeemed, renewed, narrowed, byDev, cancelled, lapsed, denied, notMe, withdrawn, operator, expired, open, approved}
 
 // story takes one request to its end, as doors and engine would.
 func (h *house) story(person string, e ending) *consent.Request {
@@ -94,6 +95,9 @@ func (h *house) story(person string, e ending) *consent.Request {
 	now := time.Now().UTC()
 	req := h.Asked(person, func(r *consent.Request) {
 		r.Details = json.RawMessage(`[{"actions":["read","write"],"datatypes":["a<b>&c","ü"],"locations":["https://api.example"],"type":"data_access"}]`)
+		if e == renewed {
+			renewable(r)
+		}
 	})
 	asked, err := req.AskedDigest()
 	h.must(err)
@@ -150,10 +154,23 @@ func (h *house) story(person string, e ending) *consent.Request {
 	}
 	_, err = h.Settle(ctx, req.ID, s)
 	h.must(err)
+	if e == renewed {
+		for n := 1; n <= 3; n++ {
+			h.must(h.Renew(ctx, req.ID, h.renewal(req, n)))
+		}
+	}
 	if e == redeemed {
 		h.must(h.Revoke(ctx, req.ID, consent.Revocation{V: 1, By: req.Client.ID, At: now}))
 	}
 	return req
+}
+
+// renewable asks for refresh tokens.
+func renewable(r *consent.Request) { r.Scope, r.Renewable = []string{"openid", "offline_access"}, 3600 }
+
+func (h *house) renewal(req *consent.Request, n int) consent.Renewal {
+	now := time.Now().UTC()
+	return consent.Renewal{V: 1, N: n, JTI: fmt.Sprintf("%s.%d", req.ID, n), IssuedAt: now, ExpiresAt: now.Add(time.Minute), At: now, Nonce: rand.Text()}
 }
 
 // run runs the auditor until the test ends or the function is called.

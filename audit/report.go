@@ -44,14 +44,15 @@ const (
 
 // Decision is one decision that the export proves.
 type Decision struct {
-	Request consent.ID
-	Verb    consent.Verb
-	Settled consent.SettleVerb // empty unless approved
-	Means   consent.Means
-	ACR     string // empty unless approved
-	At      time.Time
-	Revoked bool // later; the chain says so, without saying by whom
-	Proof   Proof
+	Request  consent.ID
+	Verb     consent.Verb
+	Settled  consent.SettleVerb // empty unless approved
+	Means    consent.Means
+	ACR      string // empty unless approved
+	At       time.Time
+	Renewals int  // tokens that were issued later, without asking again; the chain counts them
+	Revoked  bool // later; the chain says so, without saying by whom
+	Proof    Proof
 }
 
 // fail notes a failure.

@@ -16,6 +16,7 @@ type story struct {
 	tried   map[int]*consent.Attempt
 	notices map[int]bool
 	misses  int
+	renewed int
 }
 
 // add reads the next fact.
@@ -69,6 +70,9 @@ func (s *story) add(kind consent.FactKind, n int, data []byte) error {
 		r := new(consent.Renewal)
 		if s.settled == nil || s.settled.Verb != consent.Redeemed || s.asked.Renewable == 0 {
 			return fmt.Errorf("%s: nothing was granted that could be renewed", factName(kind, n))
+		}
+		if s.renewed++; n != s.renewed {
+			return fmt.Errorf("%s follows renewal %d", factName(kind, n), s.renewed-1)
 		}
 		return readNumbered(data, r, &r.V, &r.N, n)
 	case consent.FactRevoked:

@@ -112,6 +112,8 @@ type trace struct {
 	finished bool
 	proven   bool // there is evidence
 	bad      bool // its facts break a rule
+	renewals int  // number of the last one
+	late     int  // renewals after it was revoked
 }
 
 // traced is one sealed fact.

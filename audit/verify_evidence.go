@@ -48,7 +48,9 @@ func (v *verifier) evidenceLine(data []byte) {
 	failures := v.report.count()
 	d := v.body(l, t)
 	if d != nil && v.report.count() == failures && (t == nil || !t.bad) {
-		d.Revoked = t != nil && t.find(consent.FactRevoked, 0) != nil
+		if t != nil {
+			d.Revoked, d.Renewals = t.find(consent.FactRevoked, 0) != nil, t.renewals
+		}
 		v.report.Decisions = append(v.report.Decisions, *d)
 	}
 }
@@ -93,6 +95,7 @@ func (v *verifier) body(l *evidenceLine, t *trace) *Decision {
 		return nil
 	}
 	v.rules(b, &s)
+	v.renewable(&s, t)
 	v.objects(b, &s)
 	d := &Decision{
 		Request: b.Request, Verb: s.decided.Verb, Means: s.decided.Means, ACR: s.decided.ACR, At: s.decided.At,

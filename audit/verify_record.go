@@ -130,8 +130,31 @@ func (v *verifier) sealedFact(f *sealedFact) {
 	if f.Finishes && t.finished {
 		v.fail("fact %d: request %s is finished twice", f.Seq, f.Request)
 	}
+	if kind == consent.FactRenewed {
+		v.renewed(f, t, n)
+	}
 	t.finished = t.finished || f.Finishes
 	t.facts = append(t.facts, traced{f.Seq, kind, n, f.SHA256, f.Unreadable != "", f.Finishes})
+}
+
+// renewed checks the place of renewal n among the facts of its request: after
+// the settlement, after renewal n-1, and not after the revocation, but for one
+// that may have been under way by then and yielded no token. What permits
+// renewals is in the evidence. Facts before the first record may be missing.
+func (v *verifier) renewed(f *sealedFact, t *trace, n int) {
+	if v.base == 0 && t.find(consent.FactSettled, 0) == nil {
+		v.fail("fact %d: request %s is renewed, but was not settled before", f.Seq, f.Request)
+	}
+	if n != t.renewals+1 && (v.base == 0 || t.renewals > 0) {
+		v.fail("fact %d: renewal %d of request %s follows renewal %d", f.Seq, n, f.Request, t.renewals)
+	}
+	t.renewals = n
+	if t.find(consent.FactRevoked, 0) != nil {
+		t.late++
+	}
+	if t.late > 1 {
+		v.fail("fact %d: request %s is renewed although it was revoked", f.Seq, f.Request)
+	}
 }
 
 // find returns a sealed fact, or nil.

@@ -64,6 +64,23 @@ func (v *verifier) rules(b *evidenceBody, s *story) {
 	}
 }
 
+// offline is the scope that asks for renewals (OpenID Connect Core §11).
+const offline = "offline_access"
+
+// renewable checks that only what was asked and granted so was renewed.
+func (v *verifier) renewable(s *story, t *trace) {
+	req := s.asked
+	if req.Renewable < 0 || req.Renewable > 0 && !slices.Contains(req.Scope, offline) {
+		v.fail("it can be renewed without having been asked so")
+	}
+	if t == nil || t.renewals == 0 {
+		return
+	}
+	if s.settled == nil || s.settled.Verb != consent.Redeemed || req.Renewable == 0 || t.renewals > consent.MaxRenewals {
+		v.fail("it was renewed %d times, more often than was granted", t.renewals)
+	}
+}
+
 // approved checks a yes and its settlement.
 func (v *verifier) approved(req *consent.Request, d *consent.Decision, s *story) {
 	if d.By != req.Approver {
@@ -95,6 +112,9 @@ func (v *verifier) approved(req *consent.Request, d *consent.Decision, s *story)
 	case consent.Redeemed:
 		if late {
 			v.fail("it was redeemed too late")
+		}
+		if req.Binding != "" && st.Binding != req.Binding {
+			v.fail("it was redeemed with another key than it was asked with")
 		}
 	case consent.Lapsed:
 		if !late {

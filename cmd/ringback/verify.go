@@ -60,6 +60,9 @@ func (a *app) printReport(r *audit.Report) error {
 	rows := [][]string{{"REQUEST", "DECISION", "SETTLED", "ACR", "AT", "PROOF"}}
 	for _, d := range r.Decisions {
 		settled := string(d.Settled)
+		if d.Renewals > 0 {
+			settled += fmt.Sprintf(", renewed (%d)", d.Renewals)
+		}
 		if d.Revoked {
 			settled += ", revoked"
 		}

@@ -111,6 +111,7 @@ func (s *Server) parse(who caller, f form, policy *consent.Policy, now time.Time
 	if req.Scope, err = scopes(f.get("scope"), who.Client, policy); err != nil {
 		return nil, nil, err
 	}
+	renewable(req, f.get("scope"), who.Client, policy)
 	list, err := s.describe(req, who.Client, f, policy)
 	if err == nil {
 		req.Bearers.NotificationToken, err = notificationToken(f.get("client_notification_token"), req.Mode)

@@ -118,7 +118,7 @@ func (s *Server) issue(ctx context.Context, req *consent.Request) (*tokens, erro
 	}
 	claims := ownClaims(req, req.Binding, req.AskedAt)
 	claims.JTI = unaskedJTI + claims.JTI
-	t, err := s.signAccess(claims)
+	t, err := s.signAccess(claims, "")
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,6 @@ func (s *Server) stillMay(ctx context.Context, who caller, st *consent.State) er
 // recheck says, as an *Error, what stands in the way of granting what was
 // approved.
 func (s *Server) recheck(ctx context.Context, c *consent.Client, st *consent.State) error {
-	req, d, policy := st.Request, st.Decided, s.cfg.Policy()
 	if err := s.mayActAlone(ctx, c); err != nil {
 		return err
 	}
@@ -182,14 +181,23 @@ func (s *Server) recheck(ctx context.Context, c *consent.Client, st *consent.Sta
 	if err != nil {
 		return err
 	}
-	if person.ID != req.Approver {
+	if person.ID != st.Request.Approver {
 		return refuse(AccessDenied, "the client has another approver now")
 	}
+	return s.grantable(c, st)
+}
+
+// grantable says, as an *Error, what besides the person asked stands in the way
+// of granting what was approved.
+func (s *Server) grantable(c *consent.Client, st *consent.State) error {
+	req, d, policy := st.Request, st.Decided, s.cfg.Policy()
 	if until, ok := s.cfg.Store.Glance(req.Pseudonym, 0).Frozen[req.Client.Counted()]; ok && s.cfg.Now().Before(until) {
 		return refuse(AccessDenied, "the approver has stopped the client")
 	}
-	if _, err := ownScopes(strings.Join(req.Scope, " "), c, policy); err != nil {
-		return err
+	if len(req.Scope) > 0 {
+		if _, err := scopeList(strings.Join(req.Scope, " "), c, policy); err != nil {
+			return err
+		}
 	}
 	if req.Resource != c.DefaultResource {
 		if _, err := resource(form{{"resource", req.Resource}}, c, policy); err != nil {

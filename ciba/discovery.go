@@ -94,6 +94,7 @@ func (s *Server) metadata(p *consent.Policy) *metadata {
 	if p.FAPI {
 		m.AuthorizationEndpoint = s.base + pathAuthorize
 	}
+	describeRenewal(m, p)
 	for name := range p.Scopes {
 		m.Scopes = append(m.Scopes, name)
 	}

@@ -1,8 +1,8 @@
 // Package ciba is the agents' door: OpenID Client-Initiated Backchannel
-// Authentication (CIBA Core 1.0) in poll and ping mode, clients' own tokens
-// (RFC 6749 §4.4) with a deferred answer where a person has to agree
-// (draft-ietf-oauth-deferred-token-response-01), discovery, token introspection
-// (RFC 7662) and revocation (RFC 7009).
+// Authentication (CIBA Core 1.0) in poll and ping mode, with refresh tokens,
+// clients' own tokens (RFC 6749 §4.4) with a deferred answer where a person has
+// to agree (draft-ietf-oauth-deferred-token-response-01), discovery, token
+// introspection (RFC 7662) and revocation (RFC 7009).
 //
 // Start with [NewServer] and [Server.Register]. Every POST goes the same way:
 // [Server.receive] reads one bounded form and authenticates the client, one

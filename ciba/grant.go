@@ -32,7 +32,7 @@ func (s *Server) introspect(c echo.Context) error {
 	}
 	token := f.get("token")
 	if token == "" {
-		return refuse(InvalidRequest, "token: missing, send the access token")
+		return refuse(InvalidRequest, "token: missing, send the access token or the refresh token")
 	}
 	i, err := s.inspect(c.Request().Context(), who, token)
 	if err != nil {
@@ -41,7 +41,10 @@ func (s *Server) introspect(c echo.Context) error {
 	return answer(c, http.StatusOK, i)
 }
 
-func (s *Server) inspect(ctx context.Context, who caller, token string) (*introspection, error) {
+func (s *Server) inspect(ctx context.Context, who caller, token string) (any, error) {
+	if id, n, ok := s.cfg.Handles.ParseRefreshToken(token); ok {
+		return s.inspectRefresh(ctx, who, id, n)
+	}
 	c, id, ok := s.readAccess(token)
 	if !ok || !s.cfg.Now().Before(time.Unix(c.Expiry, 0)) || !s.mayInspect(who, c) {
 		return &introspection{}, nil
@@ -83,12 +86,14 @@ func (s *Server) readAccess(token string) (*accessClaims, consent.ID, bool) {
 	if json.Unmarshal(payload, &c) != nil || c.Issuer != s.cfg.Issuer {
 		return nil, consent.ID{}, false
 	}
-	id, err := consent.ParseID(strings.TrimPrefix(c.JTI, unaskedJTI))
+	name, _, _ := strings.Cut(strings.TrimPrefix(c.JTI, unaskedJTI), ".") // a number follows in renewed ones
+	id, err := consent.ParseID(name)
 	return &c, id, err == nil
 }
 
-// revoke is the revocation endpoint (RFC 7009). It takes access tokens, and
-// the auth_req_id or deferral_code of a request that the client wants back.
+// revoke is the revocation endpoint (RFC 7009). It takes access and refresh
+// tokens, and the auth_req_id or deferral_code of a request that the client
+// wants back. With one token goes all that was granted with it.
 func (s *Server) revoke(c echo.Context) error {
 	who, f, err := s.receive(c)
 	if err != nil {
@@ -96,13 +101,15 @@ func (s *Server) revoke(c echo.Context) error {
 	}
 	token := f.get("token")
 	if token == "" {
-		return refuse(InvalidRequest, "token: missing, send an access token, an auth_req_id or a deferral_code")
+		return refuse(InvalidRequest, "token: missing, send an access token, a refresh token, an auth_req_id or a deferral_code")
 	}
 	ctx := c.Request().Context()
 	if id, ok := s.cfg.Handles.ParseAuthReqID(token); ok {
 		err = s.takeBack(ctx, who, id)
 	} else if id, ok := s.cfg.Handles.ParseDeferralCode(token); ok {
 		err = s.cancelDeferral(ctx, who, id)
+	} else if id, _, ok := s.cfg.Handles.ParseRefreshToken(token); ok {
+		err = s.revokeGranted(ctx, who, id, false)
 	} else if claims, id, ok := s.readAccess(token); ok {
 		err = s.revokeAccess(ctx, who, claims, id)
 	}
@@ -114,22 +121,44 @@ func (s *Server) revoke(c echo.Context) error {
 
 func (s *Server) revokeAccess(ctx context.Context, who caller, c *accessClaims, id consent.ID) error {
 	if c.ClientID != who.ID {
-		return refuse(InvalidGrant, "token: was issued to another client")
+		return errOthers
 	}
-	if !s.cfg.Now().Before(time.Unix(c.Expiry, 0)) {
-		return nil
-	}
-	if c.unasked() {
+	live := s.cfg.Now().Before(time.Unix(c.Expiry, 0))
+	switch {
+	case !c.unasked():
+		return s.revokeGranted(ctx, who, id, live)
+	case live:
 		return s.revokeUnasked(ctx, who, c, id)
 	}
-	st, err := s.owned(ctx, who, id)
-	if err != nil || st.Status() != consent.StatusRedeemed {
+	return nil
+}
+
+var errOthers = &Error{Code: InvalidGrant, Description: "token: was issued to another client"}
+
+// revokeGranted revokes what was granted to the caller, unless the token is
+// over that was sent and none can follow it.
+func (s *Server) revokeGranted(ctx context.Context, who caller, id consent.ID, live bool) error {
+	st, err := s.cfg.Store.Get(ctx, id)
+	switch {
+	case errors.Is(err, consent.ErrNotFound): // aged out, or its person was erased
+		return nil
+	case err != nil:
+		return err
+	case st.Request.Client.ID != who.ID:
+		return errOthers
+	case st.Status() != consent.StatusRedeemed, !live && !s.cfg.Now().Before(st.RenewUntil()):
+		return nil
+	}
+	return s.revokeAll(ctx, st, who.ID)
+}
+
+// revokeAll writes that nothing is valid any more that a request yielded.
+func (s *Server) revokeAll(ctx context.Context, st *consent.State, by string) error {
+	req := st.Request
+	if err := s.cfg.Store.Revoke(ctx, req.ID, consent.Revocation{V: consent.Version, By: by, At: s.cfg.Now()}); err != nil {
 		return err
 	}
-	if err := s.cfg.Store.Revoke(ctx, id, consent.Revocation{V: consent.Version, By: who.ID, At: s.cfg.Now()}); err != nil {
-		return err
-	}
-	s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "token revoked", slog.String("req", id.String()), slog.String("client", who.ID))
+	s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "token revoked", slog.String("req", req.ID.String()), slog.String("client", req.Client.ID))
 	return nil
 }
 

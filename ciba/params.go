@@ -29,9 +29,8 @@ const (
 )
 
 // scopes reads scope (CIBA Core §7.1). The request must contain openid; what
-// the client may not ask for is refused, not dropped. offline_access is
-// dropped: there are no refresh tokens, and RFC 6749 §3.3 lets the answer say
-// so.
+// the client may not ask for is refused, not dropped. offline_access is left
+// out, see renewable.
 func scopes(text string, c *consent.Client, p *consent.Policy) ([]string, error) {
 	if text == "" {
 		return nil, refuse(InvalidRequest, "scope: missing, send at least openid")

@@ -54,17 +54,19 @@ type idClaims struct {
 	ACR       string   `json:"acr"`
 	AMR       []string `json:"amr,omitempty"`
 	ATHash    string   `json:"at_hash"`
+	RTHash    string   `json:"urn:openid:params:jwt:claim:rt_hash,omitempty"`
 	AuthReqID string   `json:"urn:openid:params:jwt:claim:auth_req_id"`
 }
 
 // tokens is a token response (OpenID Connect Core §3.1.3.3, RFC 9396 §7).
 type tokens struct {
-	AccessToken string          `json:"access_token"`
-	TokenType   string          `json:"token_type"`
-	ExpiresIn   int             `json:"expires_in"`
-	IDToken     string          `json:"id_token,omitempty"`
-	Scope       string          `json:"scope,omitempty"`
-	Details     json.RawMessage `json:"authorization_details,omitempty"`
+	AccessToken  string          `json:"access_token"`
+	TokenType    string          `json:"token_type"`
+	ExpiresIn    int             `json:"expires_in"`
+	RefreshToken string          `json:"refresh_token,omitempty"`
+	IDToken      string          `json:"id_token,omitempty"`
+	Scope        string          `json:"scope,omitempty"`
+	Details      json.RawMessage `json:"authorization_details,omitempty"`
 }
 
 // accessClaimsOf says what was granted by d, in a token issued at the time to
@@ -112,9 +114,9 @@ func (s *Server) redeem(ctx context.Context, who caller, st *consent.State, hand
 		return nil, ended(st)
 	}
 	if st.Request.Grant == consent.GrantClientCredentials {
-		return s.signAccess(c)
+		return s.signAccess(c, "")
 	}
-	return s.sign(who.Client, c, handle)
+	return s.sign(who.Client, c, handle, s.refreshToken(st.Request, 1))
 }
 
 // settle writes m unless the request is settled, and puts into st what is
@@ -134,33 +136,42 @@ func (s *Server) settle(ctx context.Context, st *consent.State, m consent.Settle
 	return false, err
 }
 
-// signAccess returns a token response with an access token alone.
-func (s *Server) signAccess(c *accessClaims) (*tokens, error) {
+// signAccess returns a token response without an ID token. There may be no
+// refresh token.
+func (s *Server) signAccess(c *accessClaims, refresh string) (*tokens, error) {
 	access, err := s.cfg.Ring.Sign(typeAccess, c)
 	if err != nil {
 		return nil, err
 	}
 	return &tokens{
-		AccessToken: access, TokenType: tokenType(c.Confirmation), ExpiresIn: int(c.Expiry - c.IssuedAt), Scope: c.Scope, Details: c.Details,
+		AccessToken: access, TokenType: tokenType(c.Confirmation), ExpiresIn: int(c.Expiry - c.IssuedAt), RefreshToken: refresh,
+		Scope: c.Scope, Details: c.Details,
 	}, nil
 }
 
 // sign returns the token response for settled claims of the client.
-func (s *Server) sign(who *consent.Client, c *accessClaims, handle string) (*tokens, error) {
-	t, err := s.signAccess(c)
+func (s *Server) sign(who *consent.Client, c *accessClaims, handle, refresh string) (*tokens, error) {
+	t, err := s.signAccess(c, refresh)
 	if err != nil {
 		return nil, err
 	}
-	hash := sha256.Sum256([]byte(t.AccessToken))
 	sign := s.cfg.Ring.Sign
 	if who.IDTokenAlg == "PS256" {
 		sign = s.cfg.Ring.SignPS256
 	}
 	t.IDToken, err = sign(typeID, &idClaims{
 		Issuer: c.Issuer, Subject: c.Subject, Audience: c.ClientID, Expiry: c.Expiry, IssuedAt: c.IssuedAt,
-		AuthTime: c.AuthTime, ACR: c.ACR, AMR: c.AMR,
-		ATHash:    base64.RawURLEncoding.EncodeToString(hash[:len(hash)/2]),
-		AuthReqID: handle,
+		AuthTime: c.AuthTime, ACR: c.ACR, AMR: c.AMR, ATHash: halfHash(t.AccessToken), RTHash: halfHash(refresh), AuthReqID: handle,
 	})
 	return t, err
+}
+
+// halfHash is how an ID token names a token that came with it (OpenID Connect
+// Core §3.1.3.6, CIBA Core §10.3.1); both algorithms of ours hash with SHA-256.
+func halfHash(token string) string {
+	if token == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }

@@ -41,6 +41,12 @@ func (s *Server) token(c echo.Context) error {
 			return refuse(InvalidRequest, "completion_mode: belongs into the request that was deferred, leave it out when polling")
 		}
 		return s.poll(c, who, f, &s.deferrals)
+	case GrantRefresh:
+		t, err := s.renew(c.Request().Context(), who, f)
+		if err != nil {
+			return err
+		}
+		return answer(c, http.StatusOK, t)
 	case GrantClientCredentials:
 		t, d, err := s.clientCredentials(c.Request().Context(), who, f)
 		if err != nil {

@@ -67,6 +67,11 @@ func (s *Server) ask(ctx context.Context, who caller, f form) (*ack, error) {
 	if err := mayAsk(who.Client); err != nil {
 		return nil, err
 	}
+	if who.Mode == consent.Push { // nobody comes for these tokens with a key
+		if err := needsKey(who); err != nil {
+			return nil, err
+		}
+	}
 	f, err := s.unsign(ctx, who, f)
 	if err != nil {
 		return nil, err

@@ -110,7 +110,8 @@ func TestRequestParameters(t *testing.T) {
 		{"empty parameters are absent", "agent", []string{"binding_message", ""}, ok, ""},
 
 		{"not for this grant", "reader", nil, ciba.UnauthorizedClient, "grant"},
-		{"push", "push", nil, ciba.UnauthorizedClient, "push"},
+		{"push without a token", "push", nil, ciba.InvalidRequest, "client_notification_token: "},
+		{"push", "push", []string{"client_notification_token", pingToken}, ok, ""},
 
 		{"scope missing", "agent", []string{"scope", ""}, ciba.InvalidRequest, "scope: "},
 		{"scope without openid", "agent", []string{"scope", "calendar"}, ciba.InvalidScope, "scope: "},

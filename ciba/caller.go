@@ -176,8 +176,8 @@ func mayUse(c *consent.Client, method string) bool {
 
 // mayAsk reports why the client cannot use the CIBA grant (CIBA Core §4).
 func mayAsk(c *consent.Client) error {
-	if c.Mode == consent.Push {
-		return refuse(UnauthorizedClient, "clients of delivery mode push are not served here, register poll or ping")
+	if c.Mode == consent.Push && !pushes(c) {
+		return refuse(UnauthorizedClient, "the profile %s has no delivery mode push, register poll or ping", c.Profile)
 	}
 	if len(c.GrantTypes) == 0 { // registered for nothing else
 		return nil

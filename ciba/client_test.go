@@ -100,7 +100,7 @@ func TestDiscovery(t *testing.T) {
 		"issuer": h.url, "token_endpoint": h.url + "/token", "jwks_uri": h.url + "/jwks",
 		"introspection_endpoint": h.url + "/introspect", "revocation_endpoint": h.url + "/revoke",
 		"backchannel_authentication_endpoint":                             h.url + "/bc-authorize",
-		"backchannel_token_delivery_modes_supported":                      list("poll", "ping"),
+		"backchannel_token_delivery_modes_supported":                      list("poll", "ping", "push"),
 		"backchannel_user_code_parameter_supported":                       true,
 		"scopes_supported":                                                list("calendar", "openid", "payments"),
 		"response_types_supported":                                        []any{},

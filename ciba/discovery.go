@@ -95,6 +95,7 @@ func (s *Server) metadata(p *consent.Policy) *metadata {
 		m.AuthorizationEndpoint = s.base + pathAuthorize
 	}
 	describeRenewal(m, p)
+	describePush(m, p)
 	for name := range p.Scopes {
 		m.Scopes = append(m.Scopes, name)
 	}

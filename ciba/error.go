@@ -17,7 +17,7 @@ import (
 // Code is the value of "error" in a response.
 type Code string
 
-// What an agent may be told: RFC 6749 §5.2, CIBA Core §11 and §13, RFC 8707 §2,
+// What an agent may be told: RFC 6749 §5.2, CIBA Core §11 to §13, RFC 8707 §2,
 // RFC 9396 §5, RFC 9449 §5 and §8.
 const (
 	InvalidRequest          Code = "invalid_request"
@@ -38,6 +38,7 @@ const (
 	AuthorizationPending    Code = "authorization_pending"
 	SlowDown                Code = "slow_down"
 	ExpiredToken            Code = "expired_token"
+	TransactionFailed       Code = "transaction_failed"
 	Unavailable             Code = "temporarily_unavailable"
 	ServerError             Code = "server_error"
 )

@@ -20,8 +20,8 @@ const (
 	maxAskedDelay = 5 * time.Minute
 )
 
-// Notify sends the n-th ping about a request once (CIBA Core §10.2), or the
-// callback of a deferred one
+// Notify sends the n-th ping or push about a request once (CIBA Core §10.2 and
+// §10.3), or the callback of a deferred one
 // (draft-ietf-oauth-deferred-token-response-01 §7). Only a
 // failure that says nothing about the client's will (no connection, no answer,
 // 429, 5xx) may be tried again; a redirect is an answer like any other and is
@@ -35,6 +35,8 @@ func (s *Server) Notify(ctx context.Context, st *consent.State, n int) consent.N
 		out.Code = "client_removed"
 	case err != nil:
 		out.Done, out.Code, out.Delay = false, "directory", seconds(backoff(n))
+	case req.Mode == consent.Push:
+		out.Done, out.Code, out.Delay = s.push(ctx, c, st, n)
 	case req.Mode != consent.Ping:
 		out.Code = "not_pinged"
 	case req.Grant == consent.GrantClientCredentials && c.DeferredEndpoint != "":
@@ -50,7 +52,11 @@ func (s *Server) Notify(ctx context.Context, st *consent.State, n int) consent.N
 
 // ping makes one attempt. The body has the request's handle and nothing else.
 func (s *Server) ping(ctx context.Context, endpoint string, req *consent.Request, name, handle string, n int) (done bool, code string, delay int) {
-	body := `{"` + name + `":"` + handle + `"}`
+	return s.post(ctx, endpoint, req, `{"`+name+`":"`+handle+`"}`, n)
+}
+
+// post sends a body to a notification endpoint.
+func (s *Server) post(ctx context.Context, endpoint string, req *consent.Request, body string, n int) (done bool, code string, delay int) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(body))
 	if err != nil {
 		return true, "endpoint", 0

@@ -195,14 +195,14 @@ func or(d, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
-// notificationToken reads client_notification_token, the bearer of pings
-// (CIBA Core §7.1). Clients that poll need none, and theirs is ignored.
+// notificationToken reads client_notification_token, the bearer of pings and
+// pushes (CIBA Core §7.1). Clients that poll need none, and theirs is ignored.
 func notificationToken(text string, mode consent.DeliveryMode) (consent.Secret, error) {
-	if mode != consent.Ping {
+	if mode != consent.Ping && mode != consent.Push {
 		return "", nil
 	}
 	if text == "" {
-		return "", refuse(InvalidRequest, "client_notification_token: required in delivery mode ping")
+		return "", refuse(InvalidRequest, "client_notification_token: required in delivery mode %s", mode)
 	}
 	return checkNotificationToken(text)
 }

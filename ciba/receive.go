@@ -34,11 +34,18 @@ func (s *Server) receive(c echo.Context) (caller, form, error) {
 
 // answer writes v as JSON.
 func answer(c echo.Context, status int, v any) error {
+	body, err := encode(v)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, status, body)
+}
+
+// encode returns v as JSON in which nothing is escaped that need not be.
+func encode(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return err
-	}
-	return writeJSON(c, status, buf.Bytes())
+	err := enc.Encode(v)
+	return buf.Bytes(), err
 }

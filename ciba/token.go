@@ -32,7 +32,7 @@ func (s *Server) token(c echo.Context) error {
 	}
 	switch grant := f.get("grant_type"); grant {
 	case GrantCIBA:
-		if err := mayAsk(who.Client); err != nil {
+		if err := mayPoll(who.Client); err != nil {
 			return err
 		}
 		return s.poll(c, who, f, &s.backchannel)

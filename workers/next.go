@@ -72,10 +72,22 @@ func Next(s *consent.State, p Person, route *consent.Route, lim *consent.Limits,
 	return nextNotice(s, now)
 }
 
-// nextNotice decides about the client's notification (CIBA Core §10.2).
+// hears reports whether there is something that the client is still to be told.
+func hears(s *consent.State) bool {
+	v, settled := s.Decided.Verb, s.Settled != nil
+	switch s.Request.Mode {
+	case consent.Ping: // the rest it learns when it polls (CIBA Core §10.2)
+		return !settled && (v == consent.Approved || v == consent.Denied)
+	case consent.Push: // nothing else tells it (CIBA Core §10.3), but for what it did itself
+		itself := v == consent.Withdrawn && s.Decided.Means == consent.ByClient || settled && s.Settled.Verb == consent.Cancelled
+		return !itself && s.Revoked == nil && len(s.Renewals) == 0
+	}
+	return false
+}
+
+// nextNotice decides about the client's notification.
 func nextNotice(s *consent.State, now time.Time) Step {
-	v := s.Decided.Verb
-	if s.Request.Mode != consent.Ping || v != consent.Approved && v != consent.Denied || s.Settled != nil {
+	if !hears(s) {
 		return Step{Do: Done}
 	}
 	// A callback never follows the end of its deferral code

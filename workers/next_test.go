@@ -58,6 +58,16 @@ func deferred(s *consent.State) {
 	s.Request.Grant, s.Request.Mode = consent.GrantClientCredentials, consent.Ping
 }
 
+func push(s *consent.State) { s.Request.Mode = consent.Push }
+
+func means(m consent.Means) func(*consent.State) {
+	return func(s *consent.State) { s.Decided.Means = m }
+}
+
+func renewed(s *consent.State) { s.Renewals = append(s.Renewals, consent.Renewal{N: 1}) }
+
+func revoked(s *consent.State) { s.Revoked = &consent.Revocation{} }
+
 func long(s *consent.State) { s.Request.ExpiresAt = at(3600) }
 
 func noticed(sec float64) func(*consent.State) {
@@ -153,6 +163,22 @@ func TestNext(t *testing.T) {
 		{"ping in flight", asked(ping, decided(5, consent.Denied), noticed(5)), two, Person{}, 6, wait(35)},
 		{"ping of a process that died", asked(ping, decided(5, consent.Denied), noticed(5)), two, Person{}, 35, Step{Do: Notify, N: 2}},
 		{"pings end", asked(ping, decided(5, consent.Denied), repeat(6, noticed(5), answered(6, false, 4))), two, Person{}, 60, Step{Do: Done}},
+		{"push not before a second has passed", asked(push, decided(0.1, consent.Approved)), two, Person{}, 0.2, wait(1)},
+		{"push on approval", asked(push, decided(5, consent.Approved)), two, Person{}, 5, Step{Do: Notify, N: 1}},
+		{"push of a refusal", asked(push, decided(5, consent.Denied)), two, Person{}, 5, Step{Do: Notify, N: 1}},
+		{"push of an expiry", asked(push, decided(302, consent.Expired)), two, Person{}, 303, Step{Do: Notify, N: 1}},
+		{"push of what the operator withdrew", asked(push, decided(5, consent.Withdrawn), means(consent.ByAdmin)), two, Person{}, 5, Step{Do: Notify, N: 1}},
+		{"no push to who withdrew", asked(push, decided(5, consent.Withdrawn), means(consent.ByClient)), two, Person{}, 5, Step{Do: Done}},
+		{"no push to who took it back", asked(push, decided(5, consent.Approved), settled(consent.Cancelled)), two, Person{}, 5, Step{Do: Done}},
+		{"push of what was settled before a crash", asked(push, decided(5, consent.Approved), noticed(5), settled(consent.Redeemed)), two, Person{}, 35, Step{Do: Notify, N: 2}},
+		{"push again", asked(push, decided(5, consent.Approved), noticed(5), settled(consent.Redeemed), answered(6, false, 4)), two, Person{}, 10, Step{Do: Notify, N: 2}},
+		{"pushed", asked(push, decided(5, consent.Approved), noticed(5), settled(consent.Redeemed), answered(6, true, 0)), two, Person{}, 6, Step{Do: Done}},
+		{"pushes end", asked(push, decided(5, consent.Approved), settled(consent.Redeemed), repeat(6, noticed(5), answered(6, false, 4))), two, Person{}, 60, Step{Do: Done}},
+		{"never pushed: until it is too late", asked(push, decided(5, consent.Approved), repeat(6, noticed(5), answered(6, false, 4))), two, Person{}, 60, wait(302)},
+		{"never pushed, too late", asked(push, decided(5, consent.Approved), repeat(6, noticed(5), answered(6, false, 4))), two, Person{}, 302, Step{Do: Lapse}},
+		{"push of a lapse", asked(push, decided(5, consent.Approved), settled(consent.Lapsed)), two, Person{}, 303, Step{Do: Notify, N: 1}},
+		{"no push of what was renewed since", asked(push, decided(5, consent.Approved), noticed(5), settled(consent.Redeemed), answered(6, false, 4), renewed), two, Person{}, 10, Step{Do: Done}},
+		{"no push of what was revoked", asked(push, decided(5, consent.Approved), noticed(5), settled(consent.Redeemed), answered(6, false, 4), revoked), two, Person{}, 10, Step{Do: Done}},
 		{"approved and pinged: until it is too late", asked(ping, decided(5, consent.Approved), noticed(5), answered(6, true, 0)), two, Person{}, 7, wait(302)},
 
 		// Callbacks of deferred answers (draft-ietf-oauth-deferred-token-response-01 §7 and §8.2).

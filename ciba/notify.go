@@ -22,10 +22,10 @@ const (
 
 // Notify sends the n-th ping or push about a request once (CIBA Core §10.2 and
 // §10.3), or the callback of a deferred one
-// (draft-ietf-oauth-deferred-token-response-01 §7). Only a
-// failure that says nothing about the client's will (no connection, no answer,
-// 429, 5xx) may be tried again; a redirect is an answer like any other and is
-// not followed. The caller has made the decision durable and claimed notice n.
+// (draft-ietf-oauth-deferred-token-response-01 §7). Only a failure that says
+// nothing about the client's will (no connection, no answer, 429, 5xx) may be
+// tried again; a redirect is an answer like any other and is not followed. The
+// caller has made the decision durable and claimed notice n.
 func (s *Server) Notify(ctx context.Context, st *consent.State, n int) consent.Notified {
 	out := consent.Notified{V: consent.Version, N: n, Done: true}
 	req := st.Request

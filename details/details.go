@@ -6,6 +6,7 @@
 // [Registry.Read] what was stored, [Registry.Explain] says it in words and
 // [Registry.Narrow] compares a smaller yes with what was asked. A type is
 // configuration alone: nothing in the program knows a type by its name.
+// [Registry.Metadata] tells agents what there is.
 //
 // The package renders nothing: pages and messages are made by templates.
 package details
@@ -16,10 +17,19 @@ package details
 type Type struct {
 	// Type is the value of the member "type".
 	Type string `yaml:"type" json:"type"`
-	// Schema is a JSON Schema (2020-12) of the whole object. The member "type"
-	// need not be described. Every object in it says additionalProperties:
-	// false, except below paths shown as leaves.
+	// Schema is a JSON Schema (2020-12) of the whole object, for anybody to
+	// read. The member "type" need not be described. Every object in it says
+	// additionalProperties: false, except below paths shown as leaves.
 	Schema map[string]any `yaml:"schema,omitempty" json:"schema,omitempty"`
+	// Version of the definition, at most 32 characters, as agents read it;
+	// empty: none. Nothing compares it.
+	Version string `yaml:"version,omitempty" json:"version,omitempty"`
+	// DocumentationURI is an https URL where agents' makers read about the
+	// type; empty: none.
+	DocumentationURI string `yaml:"documentation_uri,omitempty" json:"documentation_uri,omitempty"`
+	// Examples are objects that an agent may send, at most 10, for anybody to
+	// read. The member "type" may be left out.
+	Examples []map[string]any `yaml:"examples,omitempty" json:"examples,omitempty"`
 	// Show lists what the person sees, in this order.
 	Show []Shown `yaml:"show,omitempty" json:"show,omitempty"`
 	// Free lists paths that hold the agent's own words: shown, but boxed and

@@ -35,7 +35,8 @@ var (
 type entry struct {
 	Type
 	schema   *jsonschema.Schema
-	ownsType bool // the schema describes the member "type" itself
+	whole    map[string]any // the schema with the member "type"
+	examples []json.RawMessage
 	fields   map[string]*field
 	as       map[string]string // path :: how it is shown
 	words    map[string]*phrases
@@ -78,7 +79,10 @@ func newEntry(t Type) (*entry, []error) {
 		wrong("schema: is no JSON: %v", err)
 		return e, mistakes
 	}
-	if e.schema, err = compile(doc); err != nil {
+	if e.whole, err = withType(raw, t.Type); err == nil {
+		e.schema, err = compile(e.whole)
+	}
+	if err != nil {
 		wrong("schema: %v", err)
 	}
 	rd := &reader{root: doc, opaque: map[string]bool{}, fields: map[string]*field{}}
@@ -90,7 +94,6 @@ func newEntry(t Type) (*entry, []error) {
 		wrong("schema: %w", err)
 	}
 	e.fields = rd.fields
-	e.ownsType = rd.describesType(doc)
 	if e.fields[""].form != object {
 		wrong("schema: must describe an object")
 	}
@@ -102,20 +105,10 @@ func newEntry(t Type) (*entry, []error) {
 		}
 		e.words[lang] = w
 	}
-	return e, mistakes
-}
-
-// describesType reports whether the schema has a property "type" at its top.
-func (rd *reader) describesType(doc any) bool {
-	var nodes []map[string]any
-	quiet := &reader{root: rd.root}
-	quiet.expand("", doc, 0, &nodes)
-	for _, n := range nodes {
-		if props, ok := n["properties"].(map[string]any); ok && props["type"] != nil {
-			return true
-		}
+	if e.schema != nil {
+		mistakes = append(mistakes, e.readExamples()...)
 	}
-	return false
+	return e, append(mistakes, e.checkAbout()...)
 }
 
 // checkPaths checks show, free, silent and narrow, and that nothing is left

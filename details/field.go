@@ -1,6 +1,7 @@
 package details
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -11,12 +12,13 @@ type FieldError struct {
 	Index  int    // element of the array, -1: the array itself
 	Path   string // member, "" for the whole element
 	Reason string // what is wrong and what is accepted
+	list   string // what Index counts in; "": authorization_details
 }
 
 // Error names the field: "authorization_details[0].creditorName: is missing".
 func (e *FieldError) Error() string {
 	var b strings.Builder
-	b.WriteString("authorization_details")
+	b.WriteString(cmp.Or(e.list, "authorization_details"))
 	if e.Index >= 0 {
 		fmt.Fprintf(&b, "[%d]", e.Index)
 	}

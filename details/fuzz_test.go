@@ -67,6 +67,8 @@ func FuzzReduce(f *testing.F) {
 func FuzzNewEntry(f *testing.F) {
 	for _, s := range []string{
 		`{"type":"a","schema":{"type":"object","additionalProperties":false,"properties":{"b":{"type":"string"}}},"show":[{"path":"b"}]}`,
+		`{"type":"a","version":"1","schema":{"type":"object","additionalProperties":false,"properties":{"b":{"type":"string"}}},"examples":[{"b":"c"},{"type":"a"}]}`,
+		`{"type":"a","schema":{"allOf":[{"$ref":"#"},{"$ref":"#"}]}}`, `{"type":"a","schema":{"properties":{"type":{"const":{}}},"required":5,"if":[{}]}}`,
 		`{"type":"a","schema":{"$ref":"#"}}`, `{"type":"a","schema":{"allOf":[{"$ref":"#/$defs/x"}],"$defs":{"x":{"items":{"$ref":"#/$defs/x"}}}}}`,
 		`{"type":"a","words":{"en":{"headline":"{b}[?"}}}`, `{"type":"payment_initiation","min_acr":"x"}`, `{"narrow":{"a":"lower"}}`,
 		`{"type":"a","schema":{"pattern":"(a+)+$","type":"http://x","$schema":"http://127.0.0.1:9/x"}}`,
@@ -78,11 +80,20 @@ func FuzzNewEntry(f *testing.F) {
 		if json.Unmarshal(data, &typ) != nil {
 			return
 		}
+		var err error
 		e, mistakes := newEntry(typ)
 		if len(mistakes) > 0 {
 			return
 		}
 		r := &Registry{types: map[string]*entry{typ.Type: e}}
 		_, _ = r.Parse([]byte(`[{"type":"a","b":"c"}]`))
+		if r.metadata, err = r.describe(); err != nil {
+			t.Fatal(err)
+		}
+		for _, example := range described(t, r)[typ.Type].Examples {
+			if _, err := r.Parse([]byte("[" + string(example) + "]")); err != nil && len(example) < MaxJSON/2 {
+				t.Errorf("Parse of the example %s: %v", example, err)
+			}
+		}
 	})
 }

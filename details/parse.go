@@ -194,18 +194,16 @@ func (r *Registry) validate(d Detail) *FieldError {
 	if !ok {
 		return &FieldError{Path: "type", Reason: fmt.Sprintf("%q is not supported; use one of %s", clip(d.Type, 64), strings.Join(r.Names(), ", "))}
 	}
-	var value any = d.Value
-	if !e.ownsType {
-		rest := maps.Clone(d.Value)
-		delete(rest, "type")
-		value = rest
-	}
-	if err := e.schema.Validate(value); err != nil {
+	return e.validate(d)
+}
+
+func (e *entry) validate(d Detail) *FieldError {
+	if err := e.schema.Validate(d.Value); err != nil {
 		var invalid *jsonschema.ValidationError
 		if !errors.As(err, &invalid) {
 			return &FieldError{Reason: "does not fit its schema"}
 		}
-		return e.fieldError(invalid, value)
+		return e.fieldError(invalid, d.Value)
 	}
 	for _, path := range slices.Sorted(maps.Keys(e.as)) {
 		if at, ok := lookup(d.Value, path); ok && e.as[path] == asMoney {

@@ -3,6 +3,7 @@ package details
 import (
 	"bytes"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -31,7 +32,8 @@ func Shipped() ([]Type, error) {
 // Registry knows every configured type. It never changes and may be used
 // concurrently.
 type Registry struct {
-	types map[string]*entry
+	types    map[string]*entry
+	metadata json.RawMessage
 }
 
 // New returns a registry of the built-in types and extra ones. An entry with
@@ -56,7 +58,8 @@ func New(extra []Type) (*Registry, error) {
 			types = append(types, t)
 			continue
 		}
-		if t.Schema != nil || t.Show != nil || t.Free != nil || t.Silent != nil || t.Narrow != nil {
+		if t.Schema != nil || t.Show != nil || t.Free != nil || t.Silent != nil || t.Narrow != nil ||
+			t.Version != "" || t.DocumentationURI != "" || t.Examples != nil {
 			mistakes = append(mistakes, fmt.Errorf("details type %q: is built in; only its min_acr and words can be set, or give your type another name", t.Type))
 			continue
 		}
@@ -72,6 +75,9 @@ func New(extra []Type) (*Registry, error) {
 	}
 	if len(mistakes) > 0 {
 		return nil, errors.Join(mistakes...)
+	}
+	if r.metadata, err = r.describe(); err != nil {
+		return nil, err
 	}
 	return r, nil
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -17,7 +19,8 @@ func (c *Config) readDetails(r *reader, top *section) {
 	before := len(r.mistakes)
 	seen := map[string]bool{}
 	for _, e := range top.list("details") {
-		s := r.section(e.path, e.node, "type", "schema", "show", "free", "silent", "narrow", "min_acr", "words")
+		s := r.section(e.path, e.node, "type", "schema", "show", "free", "silent", "narrow", "min_acr", "words",
+			"version", "documentation_uri", "examples")
 		if !s.need("type", "booking") {
 			continue
 		}
@@ -40,7 +43,11 @@ func (c *Config) readDetails(r *reader, top *section) {
 		}
 		if _, err := details.New([]details.Type{t}); err != nil {
 			for _, err := range flatten(err) {
-				r.wrong(s.line, e.path, "%v", err)
+				line := s.line
+				if field := new(details.FieldError); errors.As(err, &field) {
+					line = lineAt(s.fields["examples"], fmt.Sprintf("[%d].%s", field.Index, field.Path))
+				}
+				r.wrong(line, e.path, "%v", err)
 			}
 			continue
 		}
@@ -70,6 +77,12 @@ func checkShape(r *reader, t *section) {
 			r.section(e.path, e.node, "path", "as").need("path", "instructedAmount")
 		}
 	}
+	for _, e := range t.list("examples") {
+		if e.node.Kind != yaml.MappingNode {
+			r.wrong(e.node.Line, e.path, "expected an object as an agent would send it: write {room: Blue, nights: 2}")
+		}
+		checkJSONValues(r, e.path, e.node)
+	}
 	words := t.fields["words"]
 	if words == nil || words.Kind != yaml.MappingNode {
 		return
@@ -82,6 +95,47 @@ func checkShape(r *reader, t *section) {
 		}
 		r.section(path, words.Content[i+1], "headline", "labels", "values", "consequence", "allow", "sms", "speech", "done")
 	}
+}
+
+// checkJSONValues reports what YAML reads as something that JSON has not.
+func checkJSONValues(r *reader, path string, n *yaml.Node) {
+	switch tag := n.ShortTag(); {
+	case n.Kind == yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			checkJSONValues(r, join(path, n.Content[i].Value), n.Content[i+1])
+		}
+	case n.Kind == yaml.SequenceNode:
+		for i, e := range n.Content {
+			checkJSONValues(r, fmt.Sprintf("%s[%d]", path, i), e)
+		}
+	case tag == "!!timestamp" || tag == "!!binary":
+		r.wrong(n.Line, path, "JSON has no %s: put it in quotes", strings.TrimPrefix(tag, "!!"))
+	}
+}
+
+// lineAt is the line of what a path such as [0].price.amount leads to, as far
+// as it is there.
+func lineAt(n *yaml.Node, path string) int {
+	for step := range strings.FieldsFuncSeq(path, func(r rune) bool { return strings.ContainsRune(".[]", r) }) {
+		var next *yaml.Node
+		switch n.Kind {
+		case yaml.MappingNode:
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				if n.Content[i].Value == step {
+					next = n.Content[i+1]
+				}
+			}
+		case yaml.SequenceNode:
+			if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(n.Content) {
+				next = n.Content[i]
+			}
+		}
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return n.Line
 }
 
 // readSchema puts the content of a schema file in the place of {file: PATH}.

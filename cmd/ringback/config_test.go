@@ -171,7 +171,7 @@ func TestExampleIsWhole(t *testing.T) {
 		"prefix", "monitor", "assume_synced", "admin_token", "auth_token_previous", "messaging_service_sid", "base_url", "parameters",
 		"allow", "timeout", "routes", "when", "escalate_after", "pair_prompts", "person_prompts", "window", "notifications",
 		"denials", "freeze", "dedupe", "lifetime", "match_code", "scopes", "words", "min_acr", "introspect_by", "schema",
-		"show", "free", "silent", "narrow", "client_secret", "verified_host", "token_endpoint_auth_method", "may_enumerate",
+		"show", "free", "silent", "narrow", "version", "documentation_uri", "examples", "client_secret", "verified_host", "token_endpoint_auth_method", "may_enumerate",
 		"hint_issuers", "iss", "client_documents", "hosts", "registration", "tokens", "token", "name", "renew", "dpop_nonce", "unattended",
 		"zoneinfo", "locale", "email", "allow_remote",
 	}) {

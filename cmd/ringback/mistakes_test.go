@@ -12,6 +12,15 @@ import (
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	const root = "https://consent.example.com"
+	const booking = `details:
+  - type: booking
+    schema: {type: object, additionalProperties: false, required: [room, nights], properties: {
+      room: {type: string}, nights: {type: integer},
+      beds: {type: array, items: {type: object, additionalProperties: false, properties: {for: {type: integer}}}}}}
+    words: {}
+    examples:
+      - {room: Red, nights: 2}
+`
 	for _, tt := range []struct {
 		name string
 		add  string // after minimal, so from line 3
@@ -95,6 +104,15 @@ func TestMistakes(t *testing.T) {
 		{"details key", "details: [{type: a, scheme: {}}]", "ringback.yaml:3: details[0].scheme: unknown key: did you mean `schema`?"},
 		{"details words", "details: [{type: a, words: {en: {headlin: x}}}]", "ringback.yaml:3: details[0].words.en.headlin: unknown key: did you mean `headline`?"},
 		{"details schema", "details: [{type: a, schema: {type: objekt}}]", "ringback.yaml:3: details[0]: "},
+		{"details example", booking + "      - room: Blue\n        nights: two", "ringback.yaml:12: details[0]: details type \"booking\": examples[1].nights: must be of type integer, not string"},
+		{"details example lacks something", booking + "      - room: Blue", "ringback.yaml:11: details[0]: details type \"booking\": examples[1].nights: is missing"},
+		{"details example of another type", booking + "      - type: tool_call\n        room: Blue\n        nights: 1", "ringback.yaml:11: details[0]: details type \"booking\": examples[1].type: must be 'booking', or be left out"},
+		{"details example, deep", booking + "      - nights: 1\n        room: Blue\n        beds: [{for: 1}, {for: many}]", "ringback.yaml:13: details[0]: details type \"booking\": examples[1].beds[1].for: must be of type integer"},
+		{"details example that is none", booking + "      - Blue", "ringback.yaml:11: details[0].examples[1]: expected an object as an agent would send it"},
+		{"details examples that are no list", "details: [{type: booking, schema: {type: object, additionalProperties: false}, examples: {room: Blue}}]", "ringback.yaml:3: details[0].examples: expected a list"},
+		{"details example with a date", booking + "      - room: 2026-12-24\n        nights: 1", "ringback.yaml:11: details[0].examples[1].room: JSON has no timestamp: put it in quotes"},
+		{"details documentation", "details: [{type: booking, documentation_uri: /docs, schema: {type: object, additionalProperties: false}}]", "ringback.yaml:3: details[0]: details type \"booking\": documentation_uri: \"/docs\" is no https URL; write one, or leave it out"},
+		{"details example of a built-in type", "details: [{type: tool_call, examples: [{server: a, tool: b}]}]", "ringback.yaml:3: details[0]: details type \"tool_call\": is built in; only its min_acr and words can be set"},
 		{"details twice", "details: [{type: tool_call, min_acr: phr}, {type: tool_call, min_acr: phr}]", "ringback.yaml:3: details[1].type: the type tool_call stands twice"},
 		{"client without id", "clients: [{client_name: A}]", "ringback.yaml:3: clients[0].client_id: missing"},
 		{"client without secret", "clients: [{client_id: a, default_resource: 'https://a.example'}]", "ringback.yaml:3: clients[0].client_secret: missing: add `client_secret: {env: NAME}`"},

@@ -120,6 +120,7 @@ func TestDiscovery(t *testing.T) {
 		"introspection_endpoint_auth_methods_supported":   methods,
 		"revocation_endpoint_auth_methods_supported":      methods,
 		"authorization_details_types_supported":           list("data_access", "payment_initiation", "tool_call"),
+		"authorization_details_types_metadata_endpoint":   h.url + "/authorization-details-types",
 		"claims_supported":                                list("iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "at_hash", "urn:openid:params:jwt:claim:auth_req_id"),
 		"claims_parameter_supported":                      false,
 		"request_parameter_supported":                     true,

@@ -11,7 +11,8 @@ import (
 )
 
 // metadata describes this service (OpenID Connect Discovery §3, RFC 8414 §2,
-// CIBA Core §4, RFC 9396 §10). What is absent is not supported.
+// CIBA Core §4, RFC 9396 §10, draft-ietf-oauth-rar-metadata-remediation-00 §5).
+// What is absent is not supported.
 type metadata struct {
 	Issuer                string   `json:"issuer"`
 	TokenEndpoint         string   `json:"token_endpoint"`
@@ -31,6 +32,7 @@ type metadata struct {
 	InspectAuthMethods    []string `json:"introspection_endpoint_auth_methods_supported"`
 	RevokeAuthMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
 	DetailsTypes          []string `json:"authorization_details_types_supported"`
+	DetailsTypesEndpoint  string   `json:"authorization_details_types_metadata_endpoint"`
 	AssertionAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	RequestAlgs           []string `json:"backchannel_authentication_request_signing_alg_values_supported"`
 	ProofAlgs             []string `json:"dpop_signing_alg_values_supported"`
@@ -74,6 +76,7 @@ func (s *Server) metadata(p *consent.Policy) *metadata {
 		IntrospectionEndpoint: s.base + pathIntrospect,
 		RevocationEndpoint:    s.base + pathRevoke,
 		BackchannelEndpoint:   s.base + pathBackchannel,
+		DetailsTypesEndpoint:  s.base + pathDetailsTypes,
 		UserCode:              true,
 		DeliveryModes:         []string{string(consent.Poll), string(consent.Ping)},
 		ResponseTypes:         []string{},

@@ -1,7 +1,6 @@
 package ciba
 
 import (
-	"errors"
 	"net/url"
 	"strings"
 	"time"
@@ -93,27 +92,6 @@ func resource(f form, c *consent.Client, p *consent.Policy) (string, error) {
 		return "", refuse(InvalidTarget, "resource: not one that this client may ask for")
 	}
 	return text, nil
-}
-
-// authorizationDetails reads authorization_details (RFC 9396 §2), whose types
-// the client must be allowed to use. Absent, it is an empty list.
-func authorizationDetails(text string, c *consent.Client, reg *details.Registry) (details.List, error) {
-	if text == "" {
-		return nil, nil
-	}
-	list, err := reg.Parse([]byte(text))
-	var field *details.FieldError
-	if errors.As(err, &field) {
-		return nil, refuse(InvalidDetails, "%s", field)
-	}
-	if len(c.DetailsTypes) > 0 {
-		for _, name := range list.Types() {
-			if !contains(c.DetailsTypes, name) {
-				return nil, refuse(InvalidDetails, "authorization_details: %.64s is not a type that this client may ask for", name)
-			}
-		}
-	}
-	return list, err
 }
 
 // assurance returns the acr values that satisfy a request: acr_values (CIBA

@@ -85,6 +85,8 @@ const (
 	pathBackchannel = "/bc-authorize"
 	pathIntrospect  = "/introspect"
 	pathRevoke      = "/revoke"
+
+	pathDetailsTypes = "/authorization-details-types"
 )
 
 func isLoopback(host string) bool {
@@ -99,6 +101,7 @@ func (s *Server) Register(e *echo.Echo) {
 	e.Match(read, "/.well-known/openid-configuration", s.handle(s.discovery))
 	e.Match(read, "/.well-known/oauth-authorization-server", s.handle(s.discovery))
 	e.Match(read, "/jwks", s.handle(s.jwks))
+	e.Match(read, pathDetailsTypes, s.handle(s.detailsTypes))
 	e.Any(pathBackchannel, s.handle(s.bcAuthorize))
 	e.Any(pathToken, s.handle(s.token))
 	e.Any("/oauth/token", s.handle(s.token))

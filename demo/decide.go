@@ -10,8 +10,8 @@ import (
 	"ringback/consent"
 )
 
-// decide answers a request at once, for conformance tools and load tests:
-// 204, 404 for an unknown request, 409 for a decided one. The acr is the first
+// decide answers a request at once, named by its auth_req_id or
+// deferral_code, for conformance tools and load tests: 204, 404 for an unknown request, 409 for a decided one. The acr is the first
 // that satisfies the request.
 func (s *Server) decide(c echo.Context) error {
 	ctx := c.Request().Context()
@@ -20,12 +20,15 @@ func (s *Server) decide(c echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, "action is allow or deny")
 	}
 	id, ok := s.cfg.Handles.ParseAuthReqID(c.QueryParam("auth_req_id"))
+	if code := c.QueryParam("deferral_code"); code != "" {
+		id, ok = s.cfg.Handles.ParseDeferralCode(code)
+	}
 	if !ok {
-		return echo.NewHTTPError(http.StatusNotFound, "auth_req_id is unknown")
+		return echo.NewHTTPError(http.StatusNotFound, "auth_req_id or deferral_code is unknown")
 	}
 	st, err := s.cfg.Store.Get(ctx, id)
 	if errors.Is(err, consent.ErrNotFound) {
-		return echo.NewHTTPError(http.StatusNotFound, "auth_req_id is unknown")
+		return echo.NewHTTPError(http.StatusNotFound, "auth_req_id or deferral_code is unknown")
 	} else if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ func (c *Config) overlay() {
 	hashes := []consent.Digest{keys.TokenDigest(demoSecret)}
 	for _, cl := range []consent.Client{
 		{ID: "demo-agent", Name: "Travel Agent", Host: "travel.example", Mode: consent.Poll},
+		{ID: "demo-worker", Name: "Report Worker", Mode: consent.Poll, GrantTypes: []string{admin.GrantClientCredentials}, Approver: "alice"},
 		{ID: "demo-ping", Name: "Demo Ping", Mode: consent.Ping, NotificationEndpoint: demoEndpoint},
 	} {
 		if c.Where("client", cl.ID) != "" {

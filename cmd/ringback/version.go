@@ -13,16 +13,23 @@ const versionUsage = `Usage: ringback version
 
 // specifications that this version implements.
 var specifications = [][2]string{
-	{"CIBA", "OpenID Connect Client-Initiated Backchannel Authentication Core 1.0: poll and ping"},
+	{"CIBA", "OpenID Connect Client-Initiated Backchannel Authentication Core 1.0: poll, ping and push, signed requests, user codes"},
+	{"FAPI-CIBA", "Implementer's Draft 1, per client"},
 	{"OpenID Connect", "Core 1.0: ID token; Discovery 1.0"},
 	{"RFC 6749", "OAuth 2.0: client authentication, client credentials, errors"},
 	{"RFC 7009", "revocation"},
+	{"RFC 7523", "private_key_jwt; audience by RFC 7523bis, or as CIBA Core has it per client"},
+	{"RFC 7591", "dynamic registration with initial access tokens; RFC 7592: managing it"},
 	{"RFC 7662", "introspection"},
 	{"RFC 8414", "authorization server metadata"},
+	{"RFC 8705", "client certificates: authentication and bound tokens"},
 	{"RFC 8707", "resource indicators"},
 	{"RFC 9068", "JWT access tokens"},
 	{"RFC 9396", "rich authorization requests"},
+	{"RFC 9449", "DPoP"},
 	{"RFC 9493", "subject identifiers in hints"},
+	{"CIMD", "draft-ietf-oauth-client-id-metadata-document: an https URL as client_id"},
+	{"RAR metadata", "draft-ietf-oauth-rar-metadata-remediation-00: what types there are"},
 	{"DTR", "draft-ietf-oauth-deferred-token-response-01: deferred token response"},
 }
 

@@ -22,8 +22,8 @@ func (c *Config) overlay() {
 	hashes := []consent.Digest{keys.TokenDigest(demoSecret)}
 	for _, cl := range []consent.Client{
 		{ID: "demo-agent", Name: "Travel Agent", Host: "travel.example", Mode: consent.Poll},
-		{ID: "demo-worker", Name: "Report Worker", Mode: consent.Poll, GrantTypes: []string{admin.GrantClientCredentials}, Approver: "alice"},
 		{ID: "demo-ping", Name: "Demo Ping", Mode: consent.Ping, NotificationEndpoint: demoEndpoint},
+		{ID: "demo-worker", Name: "Report Worker", Mode: consent.Poll, GrantTypes: []string{admin.GrantClientCredentials}, Approver: "alice"},
 	} {
 		if c.Where("client", cl.ID) != "" {
 			continue

@@ -203,7 +203,7 @@ func TestDevConfig(t *testing.T) {
 	for _, p := range c.Approvers {
 		ids = append(ids, p.ID, string(p.Phone))
 	}
-	if got := strings.Join(ids, " "); got != "demo-agent demo-ping alice +12025550101 bob +12025550102" {
+	if got := strings.Join(ids, " "); got != "demo-agent demo-ping demo-worker alice +12025550101 bob +12025550102" {
 		t.Errorf("entries = %q", got)
 	}
 	list, err := c.Registry.Parse([]byte(`[{"type":"payment_initiation","instructedAmount":{"currency":"EUR","amount":"1.00"},"creditorName":"A","creditorAccount":{"iban":"DE02120300000000202051"}}]`))
@@ -233,7 +233,7 @@ func TestDevFile(t *testing.T) {
 	if got := strings.Join(ids, " "); got != "user-1 user-2 alice bob" {
 		t.Errorf("people = %q, want the file's, and those demo people whose id it does not use", got)
 	}
-	if len(c.Clients) != 2 || c.Policy.Limits != nil || c.Policy.Dedupe {
+	if len(c.Clients) != 3 || c.Policy.Limits != nil || c.Policy.Dedupe {
 		t.Errorf("clients %v, policy %+v", c.Clients, c.Policy)
 	}
 }

@@ -142,7 +142,7 @@ func (r *run) token(p *party, id string) *response {
 
 func (r *run) idToken(p *party, id string, a *response) {
 	r.t.Helper()
-	jws, err := jose.ParseSigned(a.str("id_token"), []jose.SignatureAlgorithm{jose.PS256, jose.ES256})
+	jws, err := jose.ParseSignedCompact(a.str("id_token"), []jose.SignatureAlgorithm{jose.PS256, jose.ES256})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -132,7 +132,13 @@ func (s *Store) removeTraces(ctx context.Context, id string, p consent.Pseudonym
 		}
 	}
 	for _, name := range clients {
-		if err := s.changeClient(ctx, name, func(c *consent.Client) bool { return without(&c.PeopleList, id) }); err != nil {
+		err := s.changeClient(ctx, name, func(c *consent.Client) error {
+			if !without(&c.PeopleList, id) {
+				return consent.ErrNotFound
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, consent.ErrNotFound) {
 			return fmt.Errorf("removing the person from client %q: %w", name, err)
 		}
 	}

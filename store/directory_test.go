@@ -223,6 +223,67 @@ func TestClient(t *testing.T) {
 	}
 }
 
+func TestChangeClient(t *testing.T) {
+	t.Parallel()
+	g := newGround(t)
+	s, other, ctx := g.open(t), g.open(t), t.Context()
+	rename := func(name string) func(*consent.Client) error {
+		return func(c *consent.Client) error { c.Name = name; return nil }
+	}
+	for _, id := range []string{"agent", "", "with space"} {
+		if err := s.ChangeClient(ctx, id, rename("X")); !errors.Is(err, consent.ErrNotFound) {
+			t.Errorf("ChangeClient(%q) = %v, want ErrNotFound", id, err)
+		}
+	}
+	if err := s.PutClient(ctx, pollClient("agent")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ChangeClient(ctx, "agent", rename("New")); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := s.Client(ctx, "agent"); err != nil || c.Name != "New" {
+		t.Errorf("Client = %+v, %v, want the new name", c, err)
+	}
+	refusal := errors.New("no")
+	for name, row := range map[string]struct {
+		change func(*consent.Client) error
+		want   error
+	}{
+		"refused":    {func(c *consent.Client) error { c.Name = "Refused"; return refusal }, refusal},
+		"not usable": {func(c *consent.Client) error { c.Mode = "pull"; return nil }, consent.ErrInvalid},
+	} {
+		if err := s.ChangeClient(ctx, "agent", row.change); !errors.Is(err, row.want) {
+			t.Errorf("%s: %v, want %v", name, err, row.want)
+		}
+	}
+	// Somebody else's change in between is seen, and a removal stays one.
+	turns := 0
+	err := s.ChangeClient(ctx, "agent", func(c *consent.Client) error {
+		if turns++; turns == 1 {
+			if err := other.ChangeClient(ctx, "agent", rename("Theirs")); err != nil {
+				t.Error(err)
+			}
+		}
+		c.Name += " and ours"
+		return nil
+	})
+	if c, _ := s.Client(ctx, "agent"); err != nil || c.Name != "Theirs and ours" || turns != 2 {
+		t.Errorf("after a change in between: %v, %d turns, name %q", err, turns, c.Name)
+	}
+	err = s.ChangeClient(ctx, "agent", func(*consent.Client) error {
+		if err := other.RemoveClient(ctx, "agent"); err != nil && !errors.Is(err, consent.ErrNotFound) {
+			t.Error(err)
+		}
+		return nil
+	})
+	if !errors.Is(err, consent.ErrNotFound) {
+		t.Errorf("ChangeClient of a client that is removed meanwhile = %v, want ErrNotFound", err)
+	}
+	if _, err := g.open(t).Client(ctx, "agent"); !errors.Is(err, consent.ErrNotFound) {
+		t.Errorf("it came back: %v", err)
+	}
+}
+
 func TestLink(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)

@@ -187,13 +187,33 @@ func (s *Store) changePerson(ctx context.Context, id string, change func(*consen
 	return 0, consent.ErrUnavailable
 }
 
-// changeClient changes the stored entry of a client unless change returns
-// false, and removes its earlier revisions: they name an erased person.
-func (s *Store) changeClient(ctx context.Context, id string, change func(*consent.Client) bool) error {
+// ChangeClient changes a stored client, or leaves it when change returns an
+// error. Unlike PutClient it never brings back one that was removed meanwhile.
+// change may be called again after others have interfered. consent.ErrNotFound
+// if there is no such client, consent.ErrReadOnly if the configuration file has
+// it, consent.ErrInvalid if it could not be used.
+func (s *Store) ChangeClient(ctx context.Context, id string, change func(*consent.Client) error) error {
+	if err := s.writable("client", id); err != nil {
+		return err
+	}
+	if !isGraphic(id) {
+		return consent.ErrNotFound
+	}
+	return s.changeClient(ctx, id, func(c *consent.Client) error {
+		if err := change(c); err != nil {
+			return err
+		}
+		return errors.Join(checkClient(c)...)
+	})
+}
+
+// changeClient changes the stored entry of a client unless change returns an
+// error, and removes its earlier revisions: they may name an erased person.
+func (s *Store) changeClient(ctx context.Context, id string, change func(*consent.Client) error) error {
 	for range writeTries {
 		kept, err := s.dir.clients.Get(ctx, token(id))
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
-			return nil
+			return consent.ErrNotFound
 		}
 		if err != nil {
 			return err
@@ -202,8 +222,8 @@ func (s *Store) changeClient(ctx context.Context, id string, change func(*consen
 		if err != nil {
 			return err
 		}
-		if !change(c) {
-			return nil
+		if err := change(c); err != nil {
+			return err
 		}
 		sealed, err := s.sealClient(c)
 		if err != nil {

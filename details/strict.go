@@ -24,9 +24,12 @@ const (
 // valid UTF-8 without lone surrogates, no member twice in an object (also not
 // in another case, which encoding/json would take for the same), at most 16
 // deep, nothing after it.
-func CheckJSON(data []byte) error {
-	if len(data) > MaxJSON {
-		return fmt.Errorf("longer than %d bytes", MaxJSON)
+func CheckJSON(data []byte) error { return CheckLongJSON(data, MaxJSON) }
+
+// CheckLongJSON is CheckJSON for another number of bytes.
+func CheckLongJSON(data []byte, most int) error {
+	if len(data) > most {
+		return fmt.Errorf("longer than %d bytes", most)
 	}
 	if !utf8.Valid(data) {
 		return errors.New("not valid UTF-8")

@@ -40,6 +40,9 @@ type Directory interface {
 	consent.Directory
 	// PutClient adds or replaces a client.
 	PutClient(ctx context.Context, c *consent.Client) error
+	// ChangeClient changes a client, or leaves it when change returns an
+	// error; consent.ErrNotFound for an unknown one.
+	ChangeClient(ctx context.Context, id string, change func(*consent.Client) error) error
 	// RemoveClient returns consent.ErrNotFound for an unknown one.
 	RemoveClient(ctx context.Context, id string) error
 	// Clients lists in order of id, at most limit after the cursor; next is

@@ -122,12 +122,43 @@ func (s *Server) putClient(ctx context.Context, in *clientEntry) (*consent.Clien
 		return nil, "", invalid("client_secret, created_at and read_only_in are ours to give, as is what is kept of secrets and registrations.", "Leave them out.")
 	}
 	cl := &in.Client
-	cl.People, cl.PeopleList, cl.CreatedAt = in.People.Word, in.People.List, s.cfg.Now()
-	if string(cl.JWKS) == "null" {
-		cl.JWKS = nil
-	}
+	cl.People, cl.PeopleList = in.People.Word, in.People.List
 	if cl.ID == "" {
 		cl.ID = idFor(cl.Name)
+	}
+	secret, err := s.create(ctx, cl)
+	return cl, secret, err
+}
+
+// create completes, checks and stores a new client, and makes its secret if it
+// is to have one.
+func (s *Server) create(ctx context.Context, cl *consent.Client) (string, error) {
+	if err := s.check(cl); err != nil {
+		return "", err
+	}
+	if err := s.unlike(ctx, cl, true); err != nil {
+		return "", err
+	}
+	secret := ""
+	if !cl.FromDocument && HasSecret(cl.AuthMethod) {
+		secret = keys.NewToken()
+		cl.SecretHashes = []consent.Digest{keys.TokenDigest(secret)}
+	}
+	cl.CreatedAt = s.cfg.Now()
+	if err := s.cfg.Directory.PutClient(ctx, cl); err != nil {
+		return "", err
+	}
+	// Two that were added at once did not see each other before.
+	if err := s.unlike(ctx, cl, false); err != nil {
+		return "", errors.Join(err, s.cfg.Directory.RemoveClient(ctx, cl.ID))
+	}
+	return secret, nil
+}
+
+// check completes an entry and says what is wrong with it.
+func (s *Server) check(cl *consent.Client) error {
+	if string(cl.JWKS) == "null" {
+		cl.JWKS = nil
 	}
 	Complete(cl)
 	policy := s.cfg.Policy()
@@ -136,18 +167,7 @@ func (s *Server) putClient(ctx context.Context, in *clientEntry) (*consent.Clien
 			cl.DefaultResource = uri
 		}
 	}
-	if err := problems(CheckClient(cl, s.offer(policy))); err != nil {
-		return nil, "", err
-	}
-	if err := s.unlike(ctx, cl); err != nil {
-		return nil, "", err
-	}
-	secret := ""
-	if !cl.FromDocument && HasSecret(cl.AuthMethod) {
-		secret = keys.NewToken()
-		cl.SecretHashes = []consent.Digest{keys.TokenDigest(secret)}
-	}
-	return cl, secret, s.cfg.Directory.PutClient(ctx, cl)
+	return problems(CheckClient(cl, s.offer(policy)))
 }
 
 // offer is what clients can be registered for now.
@@ -159,20 +179,22 @@ func (s *Server) offer(p *consent.Policy) Offer {
 	return o
 }
 
-// unlike refuses an id that is taken and a name that a person could take for
-// another client's.
-func (s *Server) unlike(ctx context.Context, cl *consent.Client) error {
+// unlike refuses a name that a person could take for another client's, and the
+// id of a new client if it is taken. Whoever registers clients may give several
+// of them the same name.
+func (s *Server) unlike(ctx context.Context, cl *consent.Client, isNew bool) error {
 	for after := ""; ; {
 		all, next, err := s.cfg.Directory.Clients(ctx, after, 1000)
 		if err != nil {
 			return err
 		}
 		for i := range all {
-			if all[i].ID == cl.ID {
+			switch other := &all[i]; {
+			case other.ID == cl.ID && isNew:
 				return conflict(fmt.Sprintf("There is a client %s already.", cl.ID), "Choose another client_id, or remove that client first.")
-			}
-			if all[i].Name != "" && details.Confusable(all[i].Name, cl.Name) {
-				return conflict(fmt.Sprintf("People could take the name %q for that of the client %s.", cl.Name, all[i].ID), "Choose a name that looks different.")
+			case other.ID == cl.ID, other.Name == "", other.Registrant != "" && other.Registrant == cl.Registrant:
+			case details.Confusable(other.Name, cl.Name):
+				return conflict(fmt.Sprintf("People could take the name %q for that of the client %s.", cl.Name, other.ID), "Choose a name that looks different.")
 			}
 		}
 		if after = next; next == "" {
@@ -187,18 +209,25 @@ func (s *Server) removeClient(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.cfg.Directory.RemoveClient(ctx, cl.ID); err != nil {
-		return err
-	}
-	n, err := s.withdrawAll(ctx, consent.Filter{Client: cl.ID, Status: consent.StatusPending})
+	n, err := s.remove(ctx, cl.ID)
 	if err != nil {
 		return err
 	}
-	m, err := s.withdrawAll(ctx, consent.Filter{Client: cl.ID, Status: consent.StatusApproved})
-	if err != nil {
-		return err
+	return c.JSON(http.StatusOK, map[string]any{"removed": cl.ID, "withdrawn": n})
+}
+
+// remove removes a client, withdraws what it has asked and counts that.
+func (s *Server) remove(ctx context.Context, id string) (n int, err error) {
+	if err := s.cfg.Directory.RemoveClient(ctx, id); err != nil {
+		return 0, err
 	}
-	return c.JSON(http.StatusOK, map[string]any{"removed": cl.ID, "withdrawn": n + m})
+	for _, status := range []consent.Status{consent.StatusPending, consent.StatusApproved} {
+		m, err := s.withdrawAll(ctx, consent.Filter{Client: id, Status: status})
+		if n += m; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // renewSecret makes a new secret; the one before it keeps working until the

@@ -29,6 +29,7 @@ const token = "k3J9x0aVt7Qw2Lr8Zp5Nc1Yb6Mh4Ds0F"
 type house struct {
 	*storetest.House
 	t    *testing.T
+	door *admin.Server
 	url  string
 	ring *keys.Ring
 	mu   sync.Mutex
@@ -72,7 +73,7 @@ func open(t *testing.T) *house {
 	var done sync.WaitGroup
 	done.Go(func() { auditor.Run(ctx) })
 	t.Cleanup(func() { cancel(); done.Wait() })
-	s, err := admin.New(admin.Config{
+	h.door, err = admin.New(admin.Config{
 		Token: keys.TokenDigest(token), Directory: h.Store, Store: h.Store, Ring: h.ring, Auditor: auditor,
 		Policy: func() *consent.Policy {
 			return &consent.Policy{Resources: map[string]consent.Resource{"https://api.example": {}}}
@@ -84,7 +85,7 @@ func open(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	e := echo.New()
-	s.Register(e)
+	h.door.Register(e)
 	srv := httptest.NewServer(e)
 	t.Cleanup(srv.Close)
 	h.url = srv.URL

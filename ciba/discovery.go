@@ -39,6 +39,7 @@ type metadata struct {
 	CertificateBound      bool     `json:"tls_client_certificate_bound_access_tokens"`
 	Aliases               *aliases `json:"mtls_endpoint_aliases,omitempty"`
 	AuthorizationEndpoint string   `json:"authorization_endpoint,omitempty"`
+	RegistrationEndpoint  string   `json:"registration_endpoint,omitempty"`
 	Claims                []string `json:"claims_supported"`
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
@@ -94,6 +95,9 @@ func (s *Server) metadata(p *consent.Policy) *metadata {
 		m.Aliases = &aliases{s.mtls + pathToken, s.mtls + pathIntrospect, s.mtls + pathRevoke, s.mtls + pathBackchannel}
 	}
 	m.ClientDocuments = p.Documents != nil
+	if s.cfg.Registration != nil {
+		m.RegistrationEndpoint = s.base + pathRegister
+	}
 	if p.FAPI {
 		m.AuthorizationEndpoint = s.base + pathAuthorize
 	}

@@ -13,6 +13,8 @@
 // Keys behind a jwks_uri, and clients whose client_id is the URL of their
 // metadata document (draft-ietf-oauth-client-id-metadata-document), are fetched
 // through [outbound.Client] when somebody needs them, and kept for a while.
+// Clients can register themselves with an initial access token (RFC 7591) and
+// manage what they registered (RFC 7592); a [Registrar] keeps their entries.
 //
 // The package decides nothing about a request: it parses, checks ownership and
 // budgets, and reads and writes facts through [consent.Store].

@@ -1,6 +1,7 @@
 package ciba
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 type Code string
 
 // What an agent may be told: RFC 6749 §5.2, CIBA Core §11 to §13, RFC 8707 §2,
-// RFC 9396 §5, RFC 9449 §5 and §8.
+// RFC 9396 §5, RFC 9449 §5 and §8, RFC 7591 §3.2.2, RFC 6750 §3.1.
 const (
 	InvalidRequest          Code = "invalid_request"
 	InvalidClient           Code = "invalid_client"
@@ -32,6 +33,9 @@ const (
 	InvalidDPoPProof        Code = "invalid_dpop_proof"
 	UseDPoPNonce            Code = "use_dpop_nonce"
 	UnsupportedResponseType Code = "unsupported_response_type"
+	InvalidClientMetadata   Code = "invalid_client_metadata"
+	InvalidRedirectURI      Code = "invalid_redirect_uri"
+	InvalidToken            Code = "invalid_token"
 	UnknownUserID           Code = "unknown_user_id"
 	ExpiredLoginHintToken   Code = "expired_login_hint_token"
 	AccessDenied            Code = "access_denied"
@@ -46,6 +50,7 @@ const (
 // statuses holds the codes that are not answered with 400.
 var statuses = map[Code]int{
 	InvalidClient: http.StatusUnauthorized,
+	InvalidToken:  http.StatusUnauthorized,
 	Unavailable:   http.StatusServiceUnavailable,
 	ServerError:   http.StatusInternalServerError,
 }
@@ -64,6 +69,7 @@ type Error struct {
 	Status      int           // 0: what the code says
 	RetryAfter  time.Duration // header Retry-After, rounded up to seconds; 0: none
 	Allow       string        // header Allow of a 405
+	Challenge   string        // header WWW-Authenticate of a 401; empty: that for clients' secrets
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Description }
@@ -127,7 +133,7 @@ func (s *Server) writeError(c echo.Context, err error) error {
 	}
 	h := c.Response().Header()
 	if status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", `Basic realm="ringback", charset="UTF-8"`) // RFC 7617 §2
+		h.Set("WWW-Authenticate", cmp.Or(e.Challenge, `Basic realm="ringback", charset="UTF-8"`)) // RFC 7617 §2
 	}
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(seconds(e.RetryAfter)))

@@ -41,6 +41,7 @@ type house struct {
 	*storetest.House
 	t      testing.TB
 	ring   *keys.Ring
+	config ciba.Config
 	door   *ciba.Server
 	echo   *echo.Echo
 	reg    *details.Registry
@@ -146,11 +147,11 @@ func reaching(t testing.TB, cfg outbound.Config, extra ...consent.Client) *house
 	})
 	cas := x509.NewCertPool()
 	cas.AddCert(h.ca.Leaf)
-	h.door, err = ciba.NewServer(ciba.Config{
+	h.config = ciba.Config{
 		Issuer: h.url, Store: h.Store, Directory: h.Store, Handles: keys.NewHandles(h.Root), Ring: h.ring, Details: h.reg,
 		MTLS: &ciba.MTLS{URL: h.mtls.URL, ClientCAs: cas}, Outbound: out, Policy: h.policy.Load, Ready: h.isReady, Dev: true, Now: h.now, Log: log,
-	})
-	if err != nil {
+	}
+	if h.door, err = ciba.NewServer(h.config); err != nil {
 		t.Fatal(err)
 	}
 	h.door.Register(e)

@@ -13,9 +13,7 @@ import (
 func (s *Server) receive(c echo.Context) (caller, form, error) {
 	r := c.Request()
 	if r.Method != http.MethodPost {
-		e := refuse(InvalidRequest, "the method must be POST")
-		e.Status, e.Allow = http.StatusMethodNotAllowed, http.MethodPost
-		return caller{}, nil, e
+		return caller{}, nil, refuseMethod(http.MethodPost)
 	}
 	if s.cfg.Ready != nil && s.cfg.Ready() != nil {
 		return caller{}, nil, errBusy
@@ -30,6 +28,11 @@ func (s *Server) receive(c echo.Context) (caller, form, error) {
 	}
 	key, err := s.senderKey(c, client)
 	return caller{client, key}, f, err
+}
+
+// refuseMethod is the answer to another method than those that allow names.
+func refuseMethod(allow string) error {
+	return &Error{Code: InvalidRequest, Description: "the method must be " + allow, Status: http.StatusMethodNotAllowed, Allow: allow}
 }
 
 // answer writes v as JSON.

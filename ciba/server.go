@@ -33,6 +33,9 @@ type Config struct {
 	Dev       bool                   // hints may name the issuer with either scheme
 	Now       func() time.Time       // the clock
 	Log       *slog.Logger           // never nil
+
+	Registration *Registration // nil: clients cannot register themselves
+	Registrar    Registrar     // keeps those that do; may be nil without Registration
 }
 
 // Server answers agents.
@@ -85,6 +88,7 @@ const (
 	pathBackchannel = "/bc-authorize"
 	pathIntrospect  = "/introspect"
 	pathRevoke      = "/revoke"
+	pathRegister    = "/register"
 
 	pathDetailsTypes = "/authorization-details-types"
 )
@@ -108,6 +112,10 @@ func (s *Server) Register(e *echo.Echo) {
 	e.Any(pathIntrospect, s.handle(s.introspect))
 	e.Any(pathRevoke, s.handle(s.revoke))
 	e.Any(pathAuthorize, s.handle(s.authorize))
+	if s.cfg.Registration != nil {
+		e.Any(pathRegister, s.handle(s.register))
+		e.Any(pathRegister+"/:client", s.handle(s.manage))
+	}
 }
 
 // Drain ends every held poll with its present answer and holds no more. Call

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"ringback/channels"
+	"ringback/ciba"
 	"ringback/consent"
 	"ringback/details"
 	"ringback/keys"
@@ -53,7 +54,7 @@ type Config struct {
 	Registry *details.Registry   // all of them
 	Clients  []consent.Client    // read-only for the commands
 
-	Registration *Registration // clients may register themselves; nil: they may not
+	Registration *ciba.Registration // clients may register themselves; nil: they may not
 
 	Approvers  []consent.Person // read-only for the commands
 	Notes      []string         // what is allowed but deserves a look

@@ -8,21 +8,10 @@ import (
 	"strings"
 
 	"ringback/admin"
+	"ringback/ciba"
 	"ringback/consent"
 	"ringback/keys"
 )
-
-// Registration lets clients register themselves (RFC 7591).
-type Registration struct {
-	Tokens map[consent.Digest]string // initial access token, SHA-256 :: the name of whoever was given it
-
-	// What each of them gets, whatever it says of itself.
-	People          string // as in consent.Client: "linked" or "any"
-	Scope           string
-	Profile         string
-	DefaultResource string
-	Resources       []string
-}
 
 var (
 	registrant = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -35,7 +24,7 @@ func (c *Config) readRegistration(r *reader, top *section) {
 		return
 	}
 	s := r.section("registration", top.fields["registration"], "tokens", "people", "scope", "profile", "default_resource", "resources")
-	reg := &Registration{Tokens: map[consent.Digest]string{}, Profile: s.text("profile")}
+	reg := &ciba.Registration{Profile: s.text("profile")}
 	if reg.Profile != "" && reg.Profile != consent.ProfileFAPI {
 		s.wrong("profile", "%q is unknown: use %s, or leave it out", reg.Profile, consent.ProfileFAPI)
 	}
@@ -44,7 +33,7 @@ func (c *Config) readRegistration(r *reader, top *section) {
 		s.wrong("tokens", "empty, so nobody could register a client: name a token, or remove `registration`")
 	}
 	for _, e := range s.list("tokens") {
-		t := r.section(e.path, e.node, "name", "token")
+		t := r.section(e.path, e.node, "name", "token", "hosts")
 		if !t.need("name", "partner") || !t.need("token", "{env: REGISTRATION_TOKEN}") {
 			continue
 		}
@@ -58,11 +47,11 @@ func (c *Config) readRegistration(r *reader, top *section) {
 		if !c.Dev && bits(token) < 128 {
 			t.wrong("token", "it has less than 128 bits: make one with `openssl rand -base64 32`")
 		}
-		digest := consent.Digest(keys.TokenDigest(token))
-		if other, twice := reg.Tokens[digest]; twice {
-			t.wrong("token", "this token is that of %s already: make one for each", other)
+		given := ciba.InitialToken{Name: name, Digest: keys.TokenDigest(token), Hosts: c.hosts(t)}
+		if i := slices.IndexFunc(reg.Tokens, func(o ciba.InitialToken) bool { return o.Digest == given.Digest }); i >= 0 {
+			t.wrong("token", "this token is that of %s already: make one for each", reg.Tokens[i].Name)
 		}
-		reg.Tokens[digest] = name
+		reg.Tokens = append(reg.Tokens, given)
 	}
 	c.Registration = reg
 }
@@ -74,22 +63,26 @@ func (c *Config) readDocuments(r *reader, top *section) {
 		return
 	}
 	s := r.section("client_documents", top.fields["client_documents"], "hosts", "people", "scope", "default_resource", "resources")
-	d := &consent.Documents{Hosts: s.texts("hosts")}
+	d := &consent.Documents{Hosts: c.hosts(s)}
 	if s.need("hosts", "[agent.example]") && len(d.Hosts) == 0 {
 		s.wrong("hosts", "empty, so there would be no such client: name hosts, or remove `client_documents`")
 	}
-	for i, e := range s.list("hosts") {
-		if i >= len(d.Hosts) {
-			break
-		}
-		d.Hosts[i] = strings.ToLower(e.node.Value)
-		_, address := netip.ParseAddr(e.node.Value)
-		if len(d.Hosts[i]) > 253 || !hostParts.MatchString(d.Hosts[i]) || address == nil && !c.Dev {
-			r.wrong(e.node.Line, e.path, "%q is not a host name: write agent.example, or *.agent.example for every host below it", e.node.Value)
-		}
-	}
 	d.People, d.Scope, d.DefaultResource, d.Resources = c.readAllowed(s)
 	c.Policy.Documents = d
+}
+
+// hosts reads hosts of clients: their names, or "*.agent.example" for all below
+// one.
+func (c *Config) hosts(s *section) (out []string) {
+	for _, e := range s.list("hosts") {
+		name := strings.ToLower(e.node.Value)
+		_, address := netip.ParseAddr(name)
+		if len(name) > 253 || !hostParts.MatchString(name) || address == nil && !c.Dev {
+			s.r.wrong(e.node.Line, e.path, "%q is not a host name: write agent.example, or *.agent.example for every host below it", e.node.Value)
+		}
+		out = append(out, name)
+	}
+	return out
 }
 
 // readAllowed reads what clients may ask that no entry speaks of.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ringback/ciba"
 	"ringback/consent"
 	"ringback/keys"
 )
@@ -114,8 +115,8 @@ func TestExampleConfig(t *testing.T) {
 	}, c.Policy.Documents); diff != "" {
 		t.Errorf("client_documents differs (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(&Registration{
-		Tokens: map[consent.Digest]string{keys.TokenDigest(strong): "partner"}, People: "linked", Scope: "openid calendar.read",
+	if diff := cmp.Diff(&ciba.Registration{
+		Tokens: []ciba.InitialToken{{Name: "partner", Digest: keys.TokenDigest(strong), Hosts: []string{"*.partner.example"}}}, People: "linked", Scope: "openid calendar.read",
 		Profile: consent.ProfileFAPI, DefaultResource: "https://api.example.com",
 	}, c.Registration); diff != "" {
 		t.Errorf("registration differs (-want +got):\n%s", diff)

@@ -99,12 +99,6 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 		certificates = &ciba.MTLS{URL: cfg.MTLS.PublicURL, ClientCAs: cfg.ClientCAs}
 	}
 	h.auditor = audit.New(audit.Config{Source: h.store, Ring: h.ring, Now: time.Now, Log: h.log})
-	if h.ciba, err = ciba.NewServer(ciba.Config{
-		Issuer: cfg.Issuer, Store: facts, Directory: h.store, Handles: handles, Ring: h.ring, Details: cfg.Registry,
-		Policy: h.policy.Load, Outbound: out, MTLS: certificates, Ready: h.ready, Dev: cfg.Dev, Now: time.Now, Log: h.log,
-	}); err != nil {
-		return err
-	}
 	if h.approve, err = approve.New(approve.Config{
 		Store: facts, Directory: h.store, Devices: h.store, UserCodes: h.store, Handles: handles, Templates: words, Details: cfg.Registry,
 		Channels: open, Policy: h.policy.Load, PublicURL: cfg.PublicURL(), Now: time.Now, Log: h.log,
@@ -116,6 +110,13 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 		Policy: h.policy.Load, Issuer: cfg.Issuer, Dev: cfg.Dev, MTLS: cfg.MTLS != nil, ClientCA: cfg.ClientCAs != nil, Now: time.Now, Log: h.log,
 		OfferUserCode: h.approve.OfferUserCode,
 		Where:         func(kind, id string) string { return h.file.Load().Where(kind, id) },
+	}); err != nil {
+		return err
+	}
+	if h.ciba, err = ciba.NewServer(ciba.Config{
+		Issuer: cfg.Issuer, Store: facts, Directory: h.store, Handles: handles, Ring: h.ring, Details: cfg.Registry,
+		Policy: h.policy.Load, Outbound: out, MTLS: certificates, Ready: h.ready, Dev: cfg.Dev, Now: time.Now, Log: h.log,
+		Registration: cfg.Registration, Registrar: h.admin.Registrar(),
 	}); err != nil {
 		return err
 	}

@@ -94,6 +94,7 @@ func TestMistakes(t *testing.T) {
 		{"registration token weak", "registration: {default_resource: 'https://a.example', tokens: [{name: a, token: {env: WEAK}}]}", "ringback.yaml:3: registration.tokens[0].token: it has less than 128 bits"},
 		{"registration token twice", "registration: {default_resource: 'https://a.example', tokens: [{name: a, token: {env: T}}, {name: b, token: {env: T}}]}", "ringback.yaml:3: registration.tokens[1].token: this token is that of a already"},
 		{"registration token of no name", "registration: {default_resource: 'https://a.example', tokens: [{name: 'a b', token: {env: T}}]}", "ringback.yaml:3: registration.tokens[0].name: \"a b\" is not a name"},
+		{"registration token of an address", "registration: {default_resource: 'https://a.example', tokens: [{name: a, token: {env: T}, hosts: [a.example, 10.0.0.7]}]}", "ringback.yaml:3: registration.tokens[0].hosts[1]: \"10.0.0.7\" is not a host name"},
 		{"registration profile", "registration: {default_resource: 'https://a.example', profile: x, tokens: [{name: a, token: {env: T}}]}", "ringback.yaml:3: registration.profile: \"x\" is unknown"},
 		{"scope name", `scopes: [{name: "a b", words: {en: x}}]`, "ringback.yaml:3: scopes[0].name: \"a b\" is not a scope"},
 		{"scope twice", `scopes: [{name: a, words: {en: x}}, {name: a, words: {en: x}}]`, "ringback.yaml:3: scopes[1].name: the scope a stands twice"},
@@ -241,7 +242,7 @@ func FuzzConfig(f *testing.F) {
 		"clients: [{client_id: a, client_secret: [{env: T}]}]", "details: [{type: a, schema: {type: object}, words: {en: {headline: x}}}]",
 		"\xff", "? [a]\n: b\n", "a: !!binary x", "<<: {a: b}", "limits: off", "policy: {limits: off}", "scopes: [{name: a, words: {en: [x]}}]",
 		mtlsText, "hint_issuers: [{iss: a, jwks: {keys: [{kty: EC}]}}]", "client_documents: {hosts: [a.example, '*.b']}",
-		"registration: {tokens: [{name: a, token: {env: T}}], profile: fapi-ciba}", "clients: [{client_id: 'https://a/b', jwks: '{}'}]",
+		"registration: {tokens: [{name: a, token: {env: T}, hosts: ['*.a']}], profile: fapi-ciba}", "clients: [{client_id: 'https://a/b', jwks: '{}'}]",
 		"clients: [{client_id: a, token_endpoint_auth_method: tls_client_auth, tls_client_auth_san_ip: '::1', grant_types: [x]}]",
 	} {
 		f.Add(s, true)

@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"text/template"
@@ -36,6 +37,15 @@ func (s *setup) MTLSURL() string { return "https://" + net.JoinHostPort(s.Host, 
 func (s *setup) Remote() bool {
 	host, _, _ := net.SplitHostPort(s.Listen)
 	return host != "localhost" && !net.ParseIP(host).IsLoopback()
+}
+
+// SuiteHost is the host of the suite.
+func (s *setup) SuiteHost() string {
+	u, err := url.Parse(s.Suite)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
 }
 
 func port(addr string) string {

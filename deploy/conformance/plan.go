@@ -58,14 +58,15 @@ func (v variant) name() string {
 // client has one mode and one way to authenticate.
 func (v variant) clientID(c client) string { return fmt.Sprintf("%s-%s-%d", v.mode, v.auth, c.number) }
 
-// clientName is how people would read of it.
+// clientName is how people would read of it. The suite makes the names of
+// dynamic clients longer.
 func (v variant) clientName(c client) string {
+	if v.dynamic {
+		return fmt.Sprintf("Conformance %d %s", c.number, v.mode)
+	}
 	how := "by certificate"
 	if v.auth == "private_key_jwt" {
 		how = "by key"
-	}
-	if v.dynamic {
-		how += ", self-registered"
 	}
 	return fmt.Sprintf("Conformance %d %s %s", c.number, v.mode, how)
 }

@@ -320,8 +320,10 @@ func TestDeferredCallback(t *testing.T) {
 	}{
 		"204":      {pingToken, "Bearer " + pingToken, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, true, "204"},
 		"no token": {"", "", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, true, "204"},
-		"redirect": {pingToken, "Bearer " + pingToken, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, e.URL+"/elsewhere", http.StatusTemporaryRedirect) }, true, "307"},
-		"error":    {pingToken, "Bearer " + pingToken, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); io.WriteString(w, "x") }, false, "500"},
+		"redirect": {pingToken, "Bearer " + pingToken, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, e.URL+"/elsewhere", http.StatusTemporaryRedirect)
+		}, true, "307"},
+		"error": {pingToken, "Bearer " + pingToken, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); io.WriteString(w, "x") }, false, "500"},
 	} {
 		e.answers(tt.answer)
 		code := h.deferred("called", "client_notification_token", tt.token).str("deferral_code")

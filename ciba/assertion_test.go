@@ -3,6 +3,8 @@ package ciba_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -207,6 +209,9 @@ func TestCertificate(t *testing.T) {
 	})
 	old := pki.certificate(&h.ca, withDNS("agent.example"), func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	other := pki.certificate(&h.ca, withDNS("other.example"), func(c *x509.Certificate) { c.Subject.CommonName = "other" })
+	twoNames := pki.certificate(&h.ca, func(c *x509.Certificate) {
+		c.RawSubject = rdns(t, "Example", "mallory", "pki") // the last common name is not the name
+	})
 	selfIssued := pki.certificate(nil, withDNS("agent.example"))
 	ask := func(id string) url.Values { return params("client_id", id, "scope", "openid", "login_hint", "alice") }
 	for id, cert := range map[string]*tls.Certificate{"self": &ownCert, "dn": &issued, "dns": &issued} {
@@ -223,7 +228,7 @@ func TestCertificate(t *testing.T) {
 		{"another self-signed one", "self", &strangerCert}, {"an issued one for self_signed", "self", &issued},
 		{"the same name by another issuer", "dn", &forged}, {"the same name by another issuer", "dns", &forged},
 		{"a server's certificate", "dn", &server}, {"one that has ended", "dn", &old},
-		{"another name", "dn", &other}, {"another name", "dns", &other},
+		{"another name", "dn", &other}, {"the name and one more", "dn", &twoNames}, {"another name", "dns", &other},
 		{"the same name by itself", "dn", &selfIssued}, {"the same name by itself", "dns", &selfIssued},
 		{"another client's", "dn", &ownCert}, {"of a client with a secret", "agent", &ownCert},
 	} {
@@ -239,6 +244,24 @@ func TestCertificate(t *testing.T) {
 	if got := h.facts(); got != before {
 		t.Errorf("refused requests left %d facts", got-before)
 	}
+}
+
+// rdns is the subject of an organisation in Germany with common names, each a
+// part of its own.
+func rdns(t testing.TB, organisation string, names ...string) []byte {
+	t.Helper()
+	part := func(last int, value string) pkix.RelativeDistinguishedNameSET {
+		return pkix.RelativeDistinguishedNameSET{{Type: asn1.ObjectIdentifier{2, 5, 4, last}, Value: value}}
+	}
+	all := pkix.RDNSequence{part(6, "DE"), part(10, organisation)}
+	for _, name := range names {
+		all = append(all, part(3, name))
+	}
+	der, err := asn1.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }
 
 // TestEd25519: the later name of EdDSA with that curve means the same (RFC 9864

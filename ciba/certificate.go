@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -75,12 +77,22 @@ func (s *Server) checkCertificate(ctx context.Context, c *consent.Client, chain 
 	return nil
 }
 
+// subject is the whole distinguished name (RFC 4514), part by part as it stands
+// there: of one that has two common names, [pkix.Name] shows the last alone.
+func subject(cert *x509.Certificate) string {
+	var name pkix.RDNSequence
+	if rest, err := asn1.Unmarshal(cert.RawSubject, &name); err != nil || len(rest) > 0 {
+		return ""
+	}
+	return name.String()
+}
+
 // names reports whether the certificate has the one name that was registered
 // (RFC 8705 §2.1.2).
 func names(c *consent.Client, cert *x509.Certificate) bool {
 	switch {
 	case c.TLSSubjectDN != "":
-		return cert.Subject.String() == c.TLSSubjectDN
+		return subject(cert) == c.TLSSubjectDN
 	case c.TLSSANDNS != "":
 		return slices.Contains(cert.DNSNames, c.TLSSANDNS)
 	case c.TLSSANEmail != "":

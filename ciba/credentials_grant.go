@@ -191,7 +191,7 @@ func (s *Server) recheck(ctx context.Context, c *consent.Client, st *consent.Sta
 // of granting what was approved.
 func (s *Server) grantable(c *consent.Client, st *consent.State) error {
 	req, d, policy := st.Request, st.Decided, s.cfg.Policy()
-	if until, ok := s.cfg.Store.Glance(req.Pseudonym, 0).Frozen[req.Client.Counted()]; ok && s.cfg.Now().Before(until) {
+	if _, ok := s.frozen(req.Pseudonym, req.Client.Counted()); ok {
 		return refuse(AccessDenied, "the approver has stopped the client")
 	}
 	if len(req.Scope) > 0 {

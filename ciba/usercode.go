@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"ringback/consent"
 )
@@ -30,6 +31,9 @@ func (s *Server) checkUserCode(ctx context.Context, who caller, person *consent.
 	if !consent.IsUserCode(code) {
 		return errUserCode // could be nobody's
 	}
+	if until, ok := s.frozen(s.cfg.Directory.Pseudonym(person.ID), who.Group()); ok { // its guesses would be taken from others
+		return refusedBy(&consent.Refusal{Reason: consent.ReasonFrozen, Until: until}, s.cfg.Now())
+	}
 	right, err := s.cfg.Directory.TryUserCode(ctx, who.Group(), person.ID, consent.Secret(code))
 	var refusal *consent.Refusal
 	switch {
@@ -44,4 +48,11 @@ func (s *Server) checkUserCode(ctx context.Context, who caller, person *consent.
 		return errUserCode
 	}
 	return nil
+}
+
+// frozen reports whether a person has stopped a client or its group, and until
+// when.
+func (s *Server) frozen(p consent.Pseudonym, party string) (time.Time, bool) {
+	until, ok := s.cfg.Store.Glance(p, 0).Frozen[party]
+	return until, ok && s.cfg.Now().Before(until)
 }

@@ -176,3 +176,22 @@ func TestUserCodeSigned(t *testing.T) {
 		t.Errorf("the right code inside: %d %s", res.status, res.raw)
 	}
 }
+
+// TestUserCodeFrozen: a client that the person has stopped compares no code, so
+// it learns nothing and leaves their guesses to others.
+func TestUserCodeFrozen(t *testing.T) {
+	t.Parallel()
+	h := open(t, coded("stopped"), coded("coded"))
+	h.chooses("alice", treeCode)
+	if err := h.Freeze(t.Context(), h.Pseudonym("alice"), "stopped", h.now().Add(72*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range consent.PersonGuesses {
+		h.refused("a guess", h.asks("stopped", "guess-"+strconv.Itoa(i)), http.StatusForbidden, ciba.AccessDenied, "does not take requests")
+		h.forward(consent.PairWindow)
+	}
+	h.refused("the right one", h.asks("stopped", treeCode), http.StatusForbidden, ciba.AccessDenied, "does not take requests")
+	if res := h.asks("coded", treeCode); res.status != http.StatusOK {
+		t.Errorf("another client: %d %s", res.status, res.raw)
+	}
+}

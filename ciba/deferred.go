@@ -53,6 +53,10 @@ func mayDefer(f form) bool {
 	return slices.Contains(strings.Fields(f.get("completion_mode")), "deferred")
 }
 
+// mayCollect lets every client come for a deferred answer: whether it may have
+// the token is checked with everything else, see stillMay.
+func mayCollect(*consent.Client) error { return nil }
+
 // deferToPerson stores what the client asks its registered approver, and
 // answers with a deferral code.
 func (s *Server) deferToPerson(ctx context.Context, who caller, f form, req *consent.Request, list details.List, policy *consent.Policy) (*deferral, error) {

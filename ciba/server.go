@@ -63,8 +63,8 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, base: strings.TrimSuffix(cfg.Issuer, "/"), slots: newSlots(),
-		backchannel: polling{"auth_req_id", "the backchannel authentication endpoint", cfg.Handles.ParseAuthReqID, errForeign},
-		deferrals:   polling{"deferral_code", "the deferred token request", cfg.Handles.ParseDeferralCode, errForeignDeferral},
+		backchannel: polling{"auth_req_id", "the backchannel authentication endpoint", cfg.Handles.ParseAuthReqID, errForeign, mayPoll},
+		deferrals:   polling{"deferral_code", "the deferred token request", cfg.Handles.ParseDeferralCode, errForeignDeferral, mayCollect},
 	}
 	s.remoteKeys = remote[*keys.PublicKeys]{
 		failed: "client keys not fetched", changed: "client keys changed", least: leastKeys, most: staleTime, lenient: true,

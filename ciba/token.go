@@ -22,6 +22,8 @@ type polling struct {
 	source  string // where its value comes from
 	parse   func(string) (id [16]byte, ok bool)
 	foreign *Error // of what is unknown, another client's, or redeemed
+
+	may func(*consent.Client) error // reports why the client may not come for it
 }
 
 // token is the token endpoint.
@@ -32,9 +34,6 @@ func (s *Server) token(c echo.Context) error {
 	}
 	switch grant := f.get("grant_type"); grant {
 	case GrantCIBA:
-		if err := mayPoll(who.Client); err != nil {
-			return err
-		}
 		return s.poll(c, who, f, &s.backchannel)
 	case GrantDeferred:
 		if f.get("completion_mode") != "" {
@@ -83,7 +82,7 @@ func (s *Server) poll(c echo.Context, who caller, f form, by *polling) error {
 // exchange answers one poll: the client is known; then comes ownership, then
 // state. The only error that leaves a trace is slow_down, in the pace.
 func (s *Server) exchange(ctx context.Context, who caller, f form, by *polling, wait time.Duration) (*tokens, error) {
-	if err := needsKey(who); err != nil {
+	if err := mayCome(who, by); err != nil {
 		return nil, err
 	}
 	handle := f.get(by.param)
@@ -101,7 +100,26 @@ func (s *Server) exchange(ctx context.Context, who caller, f form, by *polling, 
 	if st.Status() != consent.StatusApproved {
 		return nil, ended(st)
 	}
+	if wait > 0 { // its registration may have changed meanwhile
+		if who.Client, err = s.client(ctx, who.ID); errors.Is(err, consent.ErrNotFound) {
+			err = errCredentials
+		}
+		if err == nil {
+			err = mayCome(who, by)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	return s.redeem(ctx, who, st, handle)
+}
+
+// mayCome reports why the caller may not come for an answer at all.
+func mayCome(who caller, by *polling) error {
+	if err := by.may(who.Client); err != nil {
+		return err
+	}
+	return needsKey(who)
 }
 
 // await returns the state of the caller's own request once it is decided, or

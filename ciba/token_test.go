@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"testing"
@@ -302,6 +303,55 @@ func TestLongPoll(t *testing.T) {
 			t.Errorf("%s: Preference-Applied %q", tt.verb, got)
 		}
 		h.held(0)
+	}
+}
+
+// TestLongPollChanged: what was registered while a poll was held counts when it
+// is answered.
+func TestLongPollChanged(t *testing.T) {
+	t.Parallel()
+	both := func(c *consent.Client) {
+		c.GrantTypes, c.Approver = []string{ciba.GrantCIBA, ciba.GrantClientCredentials}, "alice"
+	}
+	for name, tt := range map[string]struct {
+		change  func(*consent.Client)
+		removed bool
+		status  int
+		code    ciba.Code // of CIBA
+		own     ciba.Code // of client credentials
+	}{
+		"removed":         {nil, true, http.StatusUnauthorized, ciba.InvalidClient, ciba.InvalidClient},
+		"must be bound":   {func(c *consent.Client) { c.DPoPBound = true }, false, http.StatusBadRequest, ciba.InvalidRequest, ciba.InvalidRequest},
+		"without a grant": {func(c *consent.Client) { c.GrantTypes = []string{"refresh_token"} }, false, http.StatusBadRequest, ciba.UnauthorizedClient, ciba.AccessDenied},
+	} {
+		h := open(t, client("changed", both))
+		for _, deferred := range []bool{false, true} {
+			if err := h.SetFile([]consent.Client{client("changed", both)}, people, nil); err != nil {
+				t.Fatal(err)
+			}
+			form, code := url.Values{}, tt.code
+			if deferred {
+				form, code = params("grant_type", ciba.GrantDeferred, "deferral_code", h.deferred("changed").str("deferral_code")), tt.own
+			} else {
+				form = params("grant_type", ciba.GrantCIBA, "auth_req_id", h.ask("changed").str("auth_req_id"))
+			}
+			done := make(chan *response)
+			go func() { done <- h.post("/token", "changed", form, "Prefer", "wait=25") }()
+			h.held(1)
+			var now []consent.Client
+			if !tt.removed {
+				now = append(now, client("changed", both, tt.change))
+			}
+			if err := h.SetFile(now, people, nil); err != nil {
+				t.Fatal(err)
+			}
+			id := h.pending().Request.ID
+			h.decide(id, consent.Approved)
+			h.refused(name+", "+form.Get("grant_type"), <-done, tt.status, code, "")
+			if st := h.state(id); st.Settled != nil && st.Settled.Verb == consent.Redeemed {
+				t.Errorf("%s: redeemed", name)
+			}
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ type pushedError struct {
 // push makes the n-th attempt to send the client what its request came to.
 func (s *Server) push(ctx context.Context, c *consent.Client, st *consent.State, n int) (done bool, code string, delay int) {
 	req := st.Request
-	if !pushes(c) || c.NotificationEndpoint == "" || req.Bearers.NotificationToken == "" {
+	if c.Mode != consent.Push || mayAsk(c) != nil || needsKey(caller{c, req.Binding}) != nil || c.NotificationEndpoint == "" || req.Bearers.NotificationToken == "" {
 		return true, "not_pushed", 0
 	}
 	v, err := s.pushBody(ctx, c, st)

@@ -226,6 +226,8 @@ func TestPushRevoked(t *testing.T) {
 	for name, change := range map[string]func(*consent.Client){
 		"polls now":    func(c *consent.Client) { c.Mode = consent.Poll },
 		"stricter now": func(c *consent.Client) { c.Profile = consent.ProfileFAPI },
+		"bound now":    func(c *consent.Client) { c.DPoPBound = true },
+		"asks no more": func(c *consent.Client) { c.GrantTypes = []string{ciba.GrantClientCredentials} },
 	} {
 		if err := h.SetFile([]consent.Client{pushedTo("p", e.URL, change)}, people, nil); err != nil {
 			t.Fatal(err)

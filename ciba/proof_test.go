@@ -2,13 +2,18 @@ package ciba_test
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"ringback/ciba"
 	"ringback/consent"
+	"ringback/keys"
 )
 
 // TestProof: DPoP proofs (RFC 9449 §4.3), at either endpoint.
@@ -221,4 +226,42 @@ func TestSenderKey(t *testing.T) {
 			}
 		}
 	})
+}
+
+// blind is a store whose memory does not know any request yet, as in a process
+// that others are ahead of.
+type blind struct{ consent.Store }
+
+func (blind) Peek(consent.ID) (consent.Brief, bool) { return consent.Brief{}, false }
+
+// TestSenderKeyElsewhere: whoever lacks the pinned key neither learns the state
+// of a request nor slows its polls down, also where memory does not know it.
+func TestSenderKeyElsewhere(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	key := newSigner(t, "ES256", "k")
+	door, err := ciba.NewServer(ciba.Config{
+		Issuer: h.url, Store: blind{h.Store}, Directory: h.Store, Handles: keys.NewHandles(h.Root), Ring: h.ring, Details: h.reg,
+		Policy: h.policy.Load, Dev: true, Now: h.now, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := echo.New()
+	door.Register(e)
+	there := httptest.NewServer(e)
+	t.Cleanup(there.Close)
+	id := h.post("/bc-authorize", "agent", params("scope", "openid", "login_hint", "alice"), "DPoP", key.proof(h, "POST", h.url+"/bc-authorize")).str("auth_req_id")
+	poll := func(header ...string) *response {
+		res, err := h.exchange(t.Context(), there.Client(), http.MethodPost, there.URL+"/token", params("grant_type", ciba.GrantCIBA, "auth_req_id", id).Encode(),
+			append([]string{"Authorization", basic("agent", secret)}, header...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	for range 3 {
+		h.refused("no proof", poll(), http.StatusBadRequest, ciba.InvalidDPoPProof, "another key")
+	}
+	h.refused("the key", poll("DPoP", key.proof(h, "POST", h.url+"/token")), http.StatusBadRequest, ciba.AuthorizationPending, "")
 }

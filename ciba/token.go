@@ -145,13 +145,13 @@ func (s *Server) await(ctx context.Context, who caller, id consent.ID, wait time
 		}
 	}
 	st, err := s.owned(ctx, who, id)
+	if err == nil {
+		err = mayRedeem(who, st.Request.Binding)
+	}
 	if err == nil && !held && st.Decided == nil && !st.Overdue(s.cfg.Now()) {
 		if err = s.hold(ctx, id, st.Request.Interval, st.Request.ExpiresAt, wait); err == nil {
 			st, err = s.owned(ctx, who, id)
 		}
-	}
-	if err == nil {
-		err = mayRedeem(who, st.Request.Binding)
 	}
 	if err != nil {
 		return nil, err

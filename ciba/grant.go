@@ -165,6 +165,9 @@ func (s *Server) revokeAll(ctx context.Context, st *consent.State, by string) er
 // takeBack takes back what was asked for by an auth_req_id.
 func (s *Server) takeBack(ctx context.Context, who caller, id consent.ID) error {
 	st, err := s.owned(ctx, who, id)
+	if err == nil {
+		err = mayRedeem(who, st.Request.Binding)
+	}
 	if err != nil {
 		return err
 	}

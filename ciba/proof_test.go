@@ -265,3 +265,21 @@ func TestSenderKeyElsewhere(t *testing.T) {
 	}
 	h.refused("the key", poll("DPoP", key.proof(h, "POST", h.url+"/token")), http.StatusBadRequest, ciba.AuthorizationPending, "")
 }
+
+// TestTakeBackKey: the pinned key is needed for taking a request back as well.
+func TestTakeBackKey(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	key, other := newSigner(t, "ES256", "k"), newSigner(t, "ES256", "k2")
+	token := h.post("/bc-authorize", "agent", params("scope", "openid", "login_hint", "alice"), "DPoP", key.proof(h, "POST", h.url+"/bc-authorize")).str("auth_req_id")
+	id := h.pending().Request.ID
+	back := func(header ...string) *response { return h.post("/revoke", "agent", params("token", token), header...) }
+	h.refused("no proof", back(), http.StatusBadRequest, ciba.InvalidDPoPProof, "another key")
+	h.refused("another key", back("DPoP", other.proof(h, "POST", h.url+"/revoke")), http.StatusBadRequest, ciba.InvalidDPoPProof, "another key")
+	if got := h.state(id).Status(); got != consent.StatusPending {
+		t.Errorf("status %s, want pending", got)
+	}
+	if res := back("DPoP", key.proof(h, "POST", h.url+"/revoke")); res.status != http.StatusOK || h.state(id).Status() != consent.StatusWithdrawn {
+		t.Errorf("the key: %d %s", res.status, res.raw)
+	}
+}

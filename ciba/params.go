@@ -94,6 +94,18 @@ func resource(f form, c *consent.Client, p *consent.Policy) (string, error) {
 	return text, nil
 }
 
+// isFor refuses a token request that names another API than was asked for: its
+// client would send the token there, where it could be used at the other one
+// (RFC 8707 §2.2).
+func isFor(f form, req *consent.Request) error {
+	for _, name := range [...]string{"resource", "audience"} {
+		if text := f.get(name); text != "" && text != req.Resource {
+			return refuse(InvalidTarget, "%s: not the one that the token is for, leave it out here", name)
+		}
+	}
+	return nil
+}
+
 // assurance returns the acr values that satisfy a request: acr_values (CIBA
 // Core §7.1; unknown ones are ignored), bounded from below by what the scopes
 // and details need and from above by what this deployment can reach.

@@ -80,6 +80,9 @@ func (s *Server) renew(ctx context.Context, who caller, f form) (*tokens, error)
 	if now.Unix() >= st.RenewUntil().Unix() {
 		return nil, errRefresh
 	}
+	if err := isFor(f, st.Request); err != nil {
+		return nil, err
+	}
 	if err := s.mayRenew(ctx, who.Client, st); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package ciba_test
 import (
 	"crypto/sha256"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -342,6 +343,46 @@ func TestRefreshScope(t *testing.T) {
 			t.Errorf("scope %q: %d %s", tt.scope, res.status, res.raw)
 		}
 		token = res.str("refresh_token")
+	}
+}
+
+// TestTokenResource: RFC 8707 §2.2. A token request that names another API than
+// the approved one gets no token that is good there, and uses nothing up.
+func TestTokenResource(t *testing.T) {
+	t.Parallel()
+	h := openRenewing(t, self("self"))
+	const other = "https://other.example"
+	for name, tt := range map[string]struct {
+		client string
+		form   func() url.Values
+	}{
+		"CIBA": {"agent", func() url.Values {
+			return params("grant_type", ciba.GrantCIBA, "auth_req_id", h.ask("agent").str("auth_req_id"))
+		}},
+		"deferred": {"self", func() url.Values {
+			return params("grant_type", ciba.GrantDeferred, "deferral_code", h.deferred("self").str("deferral_code"))
+		}},
+		"refresh": {"renewing", func() url.Values {
+			res, _ := h.offline("renewing")
+			return params("grant_type", ciba.GrantRefresh, "refresh_token", res.str("refresh_token"))
+		}},
+	} {
+		agent, form := tt.client, tt.form()
+		if name != "refresh" {
+			h.decide(h.pending().Request.ID, consent.Approved)
+		}
+		before := h.facts()
+		for _, member := range []string{"resource", "audience"} {
+			form.Set(member, other)
+			h.refused(name+", another "+member, h.post("/token", agent, form), http.StatusBadRequest, ciba.InvalidTarget, member+": ")
+			form.Set(member, resource)
+		}
+		if got := h.facts(); got != before {
+			t.Errorf("%s: %d facts were stored", name, got-before)
+		}
+		if res := h.post("/token", agent, form); res.status != http.StatusOK || h.verified(res.str("access_token"), "at+jwt")["aud"] != resource {
+			t.Errorf("%s, the same resource: %d %s", name, res.status, res.raw)
+		}
 	}
 }
 

@@ -100,6 +100,9 @@ func (s *Server) exchange(ctx context.Context, who caller, f form, by *polling, 
 	if st.Status() != consent.StatusApproved {
 		return nil, ended(st)
 	}
+	if err := isFor(f, st.Request); err != nil {
+		return nil, err
+	}
 	if wait > 0 { // its registration may have changed meanwhile
 		if who.Client, err = s.client(ctx, who.ID); errors.Is(err, consent.ErrNotFound) {
 			err = errCredentials

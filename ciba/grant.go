@@ -56,8 +56,16 @@ func (s *Server) inspect(ctx context.Context, who caller, token string) (any, er
 	return &introspection{true, tokenType(c.Confirmation), c}, nil
 }
 
-// isLive reports whether a token that has not ended was issued and not revoked.
+// isLive reports whether a token that has not ended was issued and not revoked,
+// to a client that is still there.
 func (s *Server) isLive(ctx context.Context, c *accessClaims, id consent.ID) (bool, error) {
+	if !isAddress(c.ClientID) { // elsewhere its document would have to be asked for
+		if _, err := s.cfg.Directory.Client(ctx, c.ClientID); errors.Is(err, consent.ErrNotFound) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
 	if c.unasked() {
 		revoked, err := s.cfg.Store.Seen(ctx, revokedKey(c))
 		return !revoked, err

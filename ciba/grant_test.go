@@ -251,3 +251,26 @@ func TestTakeBack(t *testing.T) {
 		h.refused(tt.name, h.poll("agent", handle), http.StatusBadRequest, tt.code, "")
 	}
 }
+
+// TestIntrospectRemoved: RFC 7592 §2.3, nothing is valid any more that a client
+// was issued which has been removed since.
+func TestIntrospectRemoved(t *testing.T) {
+	t.Parallel()
+	h := openSelf(t, client("gone"), self("gone-self"))
+	const api = "https://other.example"
+	asked, _, _ := h.granted("gone", nil, "resource", api)
+	unasked := h.own("gone-self", "scope", "reports", "resource", api)
+	for _, token := range []string{asked.str("access_token"), unasked.str("access_token")} {
+		if !h.active("other", token) {
+			t.Error("not active before")
+		}
+	}
+	if err := h.SetFile([]consent.Client{client("other")}, people, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range []string{asked.str("access_token"), unasked.str("access_token")} {
+		if h.active("other", token) {
+			t.Error("active although its client has been removed")
+		}
+	}
+}

@@ -12,8 +12,9 @@
 //	}
 //
 // NewServer starts an external NATS server; [House.Beside] opens a second
-// Store on the same one, as another process would. Nothing here is a fake:
-// every write is synced to the test's temporary directory.
+// Store on the same one, as another process would. Nothing here is a fake: an
+// embedded house begins as a copy of what store.Init made, and syncs every write
+// to the test's temporary directory.
 package storetest
 
 import (
@@ -38,7 +39,7 @@ import (
 type House struct {
 	*store.Store
 	Config store.Config
-	Root   *keys.Root // of Config.Vault
+	Root   *keys.Root // of Config.Vault; all houses of a process share it
 
 	t testing.TB
 }
@@ -48,17 +49,16 @@ type House struct {
 // when the store is ready, unless it is paused.
 func New(t testing.TB, change ...func(*store.Config)) *House {
 	t.Helper()
-	root := keys.NewRoot()
-	h := &House{t: t, Root: root, Config: store.Config{
-		Dir: t.TempDir(), MaxBytes: 256 << 20, Vault: keys.NewVault(root), Now: time.Now, Log: Log(),
+	h := &House{t: t, Root: root(), Config: store.Config{
+		Dir: t.TempDir(), MaxBytes: 256 << 20, Vault: keys.NewVault(root()), Now: time.Now, Log: Log(),
 	}}
 	for _, c := range change {
 		c(&h.Config)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if err := store.Init(ctx, h.Config); err != nil {
-		t.Fatalf("store.Init: %v", err)
+	if err := initialise(ctx, h.Config); err != nil {
+		t.Fatalf("initialising a store: %v", err)
 	}
 	h.open()
 	t.Cleanup(h.Close)

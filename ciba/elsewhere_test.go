@@ -110,29 +110,26 @@ func (e *elsewhere) times(path string) int {
 	return e.asked[path]
 }
 
+// drip is a page that comes drop by drop and never ends.
+func drip(w http.ResponseWriter, r *http.Request) {
+	for r.Context().Err() == nil {
+		io.WriteString(w, " ")
+		w.(http.Flusher).Flush()
+		select {
+		case <-r.Context().Done():
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 // bad puts a page there for each rule that an answer can break, but for those of
-// its content, and returns their addresses by name: "rule: what". good is what
-// would be right there but for that.
+// its content and the time it takes, and returns their addresses by name: "rule:
+// what". good is what would be right there but for that.
 func (e *elsewhere) bad(dir string, good []byte) map[string]string {
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
 	z.Write(append(bytes.Repeat([]byte(" "), 10<<20), good...))
 	z.Close()
-	gone := make(chan struct{})
-	e.t.Cleanup(func() { close(gone) })
-	drip := func(w http.ResponseWriter, r *http.Request) {
-		for {
-			io.WriteString(w, " ")
-			w.(http.Flusher).Flush()
-			select {
-			case <-gone:
-				return
-			case <-r.Context().Done():
-				return
-			case <-time.After(50 * time.Millisecond):
-			}
-		}
-	}
 	typed := func(typ string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", typ)
@@ -176,7 +173,6 @@ func (e *elsewhere) bad(dir string, good []byte) map[string]string {
 			w.Header().Set("Content-Encoding", "gzip")
 			w.Write(bomb.Bytes())
 		},
-		"too_slow: drop by drop":               drip,
 		"redirect: to where it stands":         status(http.StatusFound),
 		"redirect: for ever":                   status(http.StatusPermanentRedirect),
 		"status: not found":                    status(http.StatusNotFound),

@@ -168,6 +168,20 @@ func TestJWKSURIRules(t *testing.T) {
 	}
 }
 
+// TestTooSlow: neither keys nor a document that come drop by drop are waited
+// for. The time is short here because nothing has to come within it.
+func TestTooSlow(t *testing.T) {
+	t.Parallel()
+	e := newElsewhere(t)
+	e.cfg.Timeout = 100 * time.Millisecond
+	key := newSigner(t, "ES256", "k")
+	h := reaching(t, e.cfg, byURI("far", e.set("/keys", drip)))
+	h.allow()
+	h.unfetched("keys", h.as(key, "far", "/revoke", "token", "x"), "far", "jwks_uri: refused by rule too_slow (")
+	id := e.set("/client.json", drip)
+	h.unfetched("a document", h.as(key, id, "/revoke", "token", "x"), id, "client_id: the document there is refused by rule too_slow (")
+}
+
 // TestJWKSURICertificate: the certificates of self_signed_tls_client_auth may
 // stand behind an address as well, and be replaced there (RFC 8705 §2.2).
 func TestJWKSURICertificate(t *testing.T) {

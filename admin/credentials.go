@@ -21,10 +21,10 @@ func (k *checker) authentication() {
 		k.wrong("token_endpoint_auth_method", "the profile %s takes no secret: use %s", c.Profile, either(keyMethods))
 	case isURL(c.ID) && HasSecret(m):
 		k.wrong("token_endpoint_auth_method", "a client whose client_id is a URL has no secret: use %s", either(keyMethods))
-	case (m == MethodTLS || m == MethodSelfSignedTLS) && !k.offer.MTLS:
+	case (m == consent.MethodTLS || m == consent.MethodSelfSignedTLS) && !k.offer.MTLS:
 		k.wrong("token_endpoint_auth_method", "%s needs a listener that asks for certificates: add `mtls` to the configuration", m)
-	case m == MethodTLS && !k.offer.ClientCA:
-		k.wrong("token_endpoint_auth_method", "%s needs authorities that certificates are verified against: add mtls.client_ca to the configuration, or use %s", m, MethodSelfSignedTLS)
+	case m == consent.MethodTLS && !k.offer.ClientCA:
+		k.wrong("token_endpoint_auth_method", "%s needs authorities that certificates are verified against: add mtls.client_ca to the configuration, or use %s", m, consent.MethodSelfSignedTLS)
 	}
 	if c.CertificateBound && !k.offer.MTLS {
 		k.wrong("tls_client_certificate_bound_access_tokens", "needs a listener that asks for certificates: add `mtls` to the configuration")
@@ -33,8 +33,8 @@ func (k *checker) authentication() {
 		k.wrong("dpop_bound_access_tokens", "a token is bound to one key, and tls_client_certificate_bound_access_tokens is set as well: keep one of the two")
 	}
 	k.alg("token_endpoint_auth_signing_alg", c.AuthAlg, signingAlgs)
-	if c.AuthAlg != "" && c.AuthMethod != MethodPrivateKeyJWT {
-		k.wrong("token_endpoint_auth_signing_alg", "is for assertions, and the client sends none: remove it, or set token_endpoint_auth_method to %s", MethodPrivateKeyJWT)
+	if c.AuthAlg != "" && c.AuthMethod != consent.MethodPrivateKeyJWT {
+		k.wrong("token_endpoint_auth_signing_alg", "is for assertions, and the client sends none: remove it, or set token_endpoint_auth_method to %s", consent.MethodPrivateKeyJWT)
 	}
 	k.alg("backchannel_authentication_request_signing_alg", c.RequestAlg, signingAlgs)
 	k.alg("id_token_signed_response_alg", c.IDTokenAlg, strictAlgs)
@@ -59,7 +59,7 @@ func (k *checker) alg(member, alg string, allowed []string) {
 func (k *checker) keys() {
 	c, why := k.c, ""
 	switch {
-	case c.AuthMethod == MethodPrivateKeyJWT || c.AuthMethod == MethodSelfSignedTLS:
+	case c.AuthMethod == consent.MethodPrivateKeyJWT || c.AuthMethod == consent.MethodSelfSignedTLS:
 		why = c.AuthMethod
 	case c.Strict():
 		why = "the profile " + c.Profile
@@ -75,7 +75,7 @@ func (k *checker) keys() {
 	case len(c.JWKS) > 0:
 		if _, err := keys.ParsePublicKeys(c.JWKS); err != nil {
 			k.wrong("jwks", "%v", err)
-		} else if c.AuthMethod == MethodSelfSignedTLS && !hasCertificate(c.JWKS) {
+		} else if c.AuthMethod == consent.MethodSelfSignedTLS && !hasCertificate(c.JWKS) {
 			k.wrong("jwks", "no key has its certificate beside it (x5c), which is what %s compares (RFC 8705 section 2.2.2): add it", c.AuthMethod)
 		}
 	case c.JWKSURI == "" && why != "":
@@ -119,15 +119,15 @@ func (k *checker) certificate() {
 			continue
 		}
 		switch given++; {
-		case c.AuthMethod != MethodTLS:
-			k.wrong(m.member, "is for %s only: remove it, or set token_endpoint_auth_method", MethodTLS)
+		case c.AuthMethod != consent.MethodTLS:
+			k.wrong(m.member, "is for %s only: remove it, or set token_endpoint_auth_method", consent.MethodTLS)
 		case given > 1:
 			k.wrong(m.member, "a second name of the certificate's subject: keep one (RFC 8705 section 2.1.2)")
 		case !m.ok(m.value):
 			k.wrong(m.member, "%q is not %s", m.value, m.want)
 		}
 	}
-	if c.AuthMethod == MethodTLS && given == 0 {
-		k.wrong("tls_client_auth_subject_dn", "missing: %s needs one name of the certificate's subject, as tls_client_auth_subject_dn or tls_client_auth_san_dns, _uri, _ip or _email", MethodTLS)
+	if c.AuthMethod == consent.MethodTLS && given == 0 {
+		k.wrong("tls_client_auth_subject_dn", "missing: %s needs one name of the certificate's subject, as tls_client_auth_subject_dn or tls_client_auth_san_dns, _uri, _ip or _email", consent.MethodTLS)
 	}
 }

@@ -9,34 +9,18 @@ import (
 
 	"ringback/consent"
 	"ringback/details"
-)
-
-// Grant types that a client may be registered for.
-const (
-	GrantCIBA              = "urn:openid:params:grant-type:ciba" // CIBA Core §4
-	GrantClientCredentials = "client_credentials"                // RFC 6749 §4.4
-	GrantRefreshToken      = "refresh_token"                     // RFC 6749 §6
-	GrantDeferred          = "urn:ietf:params:oauth:grant-type:deferred"
-)
-
-// Methods of client authentication (token_endpoint_auth_method).
-const (
-	MethodBasic         = "client_secret_basic"         // RFC 6749 §2.3.1
-	MethodPost          = "client_secret_post"          // the same secret in the form
-	MethodPrivateKeyJWT = "private_key_jwt"             // OpenID Connect Core §9
-	MethodTLS           = "tls_client_auth"             // RFC 8705 §2.1
-	MethodSelfSignedTLS = "self_signed_tls_client_auth" // RFC 8705 §2.2
+	"ringback/keys"
 )
 
 var (
-	grants = []string{GrantCIBA, GrantClientCredentials, GrantRefreshToken, GrantDeferred}
+	grants = []string{consent.GrantTypeCIBA, consent.GrantTypeClientCredentials, consent.GrantTypeRefresh, consent.GrantTypeDeferred}
 	// AuthMethods are the ways in which a client may prove who it is. A client
 	// of either of the first two may use both, since they carry the same secret.
-	AuthMethods = []string{MethodBasic, MethodPost, MethodPrivateKeyJWT, MethodTLS, MethodSelfSignedTLS}
+	AuthMethods = []string{consent.MethodBasic, consent.MethodPost, consent.MethodPrivateKeyJWT, consent.MethodTLS, consent.MethodSelfSignedTLS}
 	keyMethods  = AuthMethods[2:]
 
-	signingAlgs = []string{"ES256", "PS256", "EdDSA", "Ed25519"} // of clients
-	strictAlgs  = signingAlgs[:2]                                // FAPI-CIBA §5.2.2, and ours for ID tokens
+	signingAlgs = []string{keys.ES256, keys.PS256, keys.EdDSA, keys.Ed25519} // of clients
+	strictAlgs  = signingAlgs[:2]                                            // FAPI-CIBA §5.2.2, and ours for ID tokens
 )
 
 // Offer is what a deployment has for its clients.
@@ -61,7 +45,7 @@ func Complete(c *consent.Client) {
 			return
 		}
 		if c.AuthMethod == "" {
-			c.AuthMethod = MethodPrivateKeyJWT
+			c.AuthMethod = consent.MethodPrivateKeyJWT
 		}
 		if u, err := url.Parse(c.ID); err == nil && c.Name == "" {
 			c.Name = u.Hostname()
@@ -71,13 +55,13 @@ func Complete(c *consent.Client) {
 		c.Name = c.ID
 	}
 	if c.AuthMethod == "" {
-		c.AuthMethod = MethodBasic
+		c.AuthMethod = consent.MethodBasic
 	}
 	if c.Mode == "" {
 		c.Mode = consent.Poll
 	}
 	if len(c.GrantTypes) == 0 {
-		c.GrantTypes = []string{GrantCIBA}
+		c.GrantTypes = []string{consent.GrantTypeCIBA}
 	}
 }
 
@@ -215,12 +199,12 @@ func (k *checker) grants() {
 		}
 	}
 	switch {
-	case has(GrantRefreshToken) && !has(GrantCIBA):
-		k.wrong("grant_types", "%s renews what a person has approved: add %s, or remove it", GrantRefreshToken, GrantCIBA)
-	case has(GrantDeferred) && !has(GrantClientCredentials):
-		k.wrong("grant_types", "%s completes %s: add that, or remove it", GrantDeferred, GrantClientCredentials)
-	case c.DeferredEndpoint != "" && !has(GrantClientCredentials):
-		k.wrong("deferred_client_notification_endpoint", "only %s is deferred: add it to grant_types, or remove this", GrantClientCredentials)
+	case has(consent.GrantTypeRefresh) && !has(consent.GrantTypeCIBA):
+		k.wrong("grant_types", "%s renews what a person has approved: add %s, or remove it", consent.GrantTypeRefresh, consent.GrantTypeCIBA)
+	case has(consent.GrantTypeDeferred) && !has(consent.GrantTypeClientCredentials):
+		k.wrong("grant_types", "%s completes %s: add that, or remove it", consent.GrantTypeDeferred, consent.GrantTypeClientCredentials)
+	case c.DeferredEndpoint != "" && !has(consent.GrantTypeClientCredentials):
+		k.wrong("deferred_client_notification_endpoint", "only %s is deferred: add it to grant_types, or remove this", consent.GrantTypeClientCredentials)
 	}
 }
 

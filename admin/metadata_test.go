@@ -51,9 +51,9 @@ var everything = admin.Offer{MTLS: true, ClientCA: true, Types: []string{"tool_c
 func TestCheckClient(t *testing.T) {
 	t.Parallel()
 	const ping, doc = "https://agent.example/ping", "https://agent.example/client.json"
-	signer := func(c *consent.Client) { c.AuthMethod, c.JWKS = admin.MethodPrivateKeyJWT, json.RawMessage(jwks) }
+	signer := func(c *consent.Client) { c.AuthMethod, c.JWKS = consent.MethodPrivateKeyJWT, json.RawMessage(jwks) }
 	strict := func(c *consent.Client) { signer(c); c.Profile = consent.ProfileFAPI }
-	machine := func(c *consent.Client) { c.GrantTypes = []string{admin.GrantClientCredentials} }
+	machine := func(c *consent.Client) { c.GrantTypes = []string{consent.GrantTypeClientCredentials} }
 	none := func(*consent.Client) {}
 	type client = func(*consent.Client)
 	all := func(list ...client) client {
@@ -76,30 +76,30 @@ func TestCheckClient(t *testing.T) {
 		{"symmetric assertion", func(c *consent.Client) { c.AuthMethod = "client_secret_jwt" }, everything, "token_endpoint_auth_method", "is not supported"},
 		{"assertion", signer, everything, "", ""},
 		{"assertion by address", func(c *consent.Client) {
-			c.AuthMethod, c.JWKSURI = admin.MethodPrivateKeyJWT, "https://agent.example/jwks.json"
+			c.AuthMethod, c.JWKSURI = consent.MethodPrivateKeyJWT, "https://agent.example/jwks.json"
 		}, everything, "", ""},
-		{"assertion without keys", func(c *consent.Client) { c.AuthMethod = admin.MethodPrivateKeyJWT }, everything, "jwks", "missing: private_key_jwt needs the client's public keys"},
+		{"assertion without keys", func(c *consent.Client) { c.AuthMethod = consent.MethodPrivateKeyJWT }, everything, "jwks", "missing: private_key_jwt needs the client's public keys"},
 		{"keys twice", all(signer, func(c *consent.Client) { c.JWKSURI = "https://agent.example/jwks.json" }), everything, "jwks_uri", "keep one of the two"},
 		{"keys in the open", func(c *consent.Client) {
-			c.AuthMethod, c.JWKSURI = admin.MethodPrivateKeyJWT, "http://agent.example/jwks.json"
+			c.AuthMethod, c.JWKSURI = consent.MethodPrivateKeyJWT, "http://agent.example/jwks.json"
 		}, everything, "jwks_uri", "must begin with https://"},
 		{"keys by a fragment", func(c *consent.Client) {
-			c.AuthMethod, c.JWKSURI = admin.MethodPrivateKeyJWT, "https://agent.example/jwks.json#1"
+			c.AuthMethod, c.JWKSURI = consent.MethodPrivateKeyJWT, "https://agent.example/jwks.json#1"
 		}, everything, "jwks_uri", "is not a URL without user and fragment"},
 		{"keys on this machine", func(c *consent.Client) {
-			c.AuthMethod, c.JWKSURI = admin.MethodPrivateKeyJWT, "http://127.0.0.1:9876/jwks.json"
+			c.AuthMethod, c.JWKSURI = consent.MethodPrivateKeyJWT, "http://127.0.0.1:9876/jwks.json"
 		}, admin.Offer{Dev: true, Resources: 1}, "", ""},
 		{"no keys in the set", func(c *consent.Client) {
-			c.AuthMethod, c.JWKS = admin.MethodPrivateKeyJWT, json.RawMessage(`{"keys":[]}`)
+			c.AuthMethod, c.JWKS = consent.MethodPrivateKeyJWT, json.RawMessage(`{"keys":[]}`)
 		}, everything, "jwks", "give at least one public key"},
 		{"a private key", func(c *consent.Client) {
-			c.AuthMethod, c.JWKS = admin.MethodPrivateKeyJWT, json.RawMessage(`{"keys":[`+publicKey[:len(publicKey)-1]+`,"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}]}`)
+			c.AuthMethod, c.JWKS = consent.MethodPrivateKeyJWT, json.RawMessage(`{"keys":[`+publicKey[:len(publicKey)-1]+`,"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}]}`)
 		}, everything, "jwks", "private"},
 		{"a short RSA key", func(c *consent.Client) {
-			c.AuthMethod, c.JWKS = admin.MethodPrivateKeyJWT, json.RawMessage(`{"keys":[{"kty":"RSA","e":"AQAB","n":"`+strings.Repeat("q", 171)+`"}]}`)
+			c.AuthMethod, c.JWKS = consent.MethodPrivateKeyJWT, json.RawMessage(`{"keys":[{"kty":"RSA","e":"AQAB","n":"`+strings.Repeat("q", 171)+`"}]}`)
 		}, everything, "jwks", "2048"},
 		{"no set", func(c *consent.Client) {
-			c.AuthMethod, c.JWKS = admin.MethodPrivateKeyJWT, json.RawMessage(publicKey)
+			c.AuthMethod, c.JWKS = consent.MethodPrivateKeyJWT, json.RawMessage(publicKey)
 		}, everything, "jwks", "reading a JWKS"},
 		{"algorithm of assertions", all(signer, func(c *consent.Client) { c.AuthAlg = "EdDSA" }), everything, "", ""},
 		{"RS256", all(signer, func(c *consent.Client) { c.AuthAlg = "RS256" }), everything, "token_endpoint_auth_signing_alg", "use ES256, PS256, EdDSA or Ed25519"},
@@ -111,19 +111,19 @@ func TestCheckClient(t *testing.T) {
 		{"signing without keys", func(c *consent.Client) { c.MustSign = true }, everything, "jwks", "a client that signs its requests"},
 		{"signing with a secret", func(c *consent.Client) { c.MustSign, c.JWKS = true, json.RawMessage(jwks) }, everything, "", ""},
 
-		{"certificate", func(c *consent.Client) { c.AuthMethod, c.TLSSANDNS = admin.MethodTLS, "agent.example" }, everything, "", ""},
-		{"certificate of nobody", func(c *consent.Client) { c.AuthMethod = admin.MethodTLS }, everything, "tls_client_auth_subject_dn", "needs one name of the certificate's subject"},
+		{"certificate", func(c *consent.Client) { c.AuthMethod, c.TLSSANDNS = consent.MethodTLS, "agent.example" }, everything, "", ""},
+		{"certificate of nobody", func(c *consent.Client) { c.AuthMethod = consent.MethodTLS }, everything, "tls_client_auth_subject_dn", "needs one name of the certificate's subject"},
 		{"certificate of two", func(c *consent.Client) {
-			c.AuthMethod, c.TLSSANDNS, c.TLSSubjectDN = admin.MethodTLS, "agent.example", "CN=agent"
+			c.AuthMethod, c.TLSSANDNS, c.TLSSubjectDN = consent.MethodTLS, "agent.example", "CN=agent"
 		}, everything, "tls_client_auth_san_dns", "keep one"},
-		{"certificate of no address", func(c *consent.Client) { c.AuthMethod, c.TLSSANIP = admin.MethodTLS, "fe80::1%eth0" }, everything, "tls_client_auth_san_ip", "is not an address"},
-		{"certificate of a wildcard", func(c *consent.Client) { c.AuthMethod, c.TLSSANDNS = admin.MethodTLS, "*.agent.example" }, everything, "tls_client_auth_san_dns", "is not a host name"},
+		{"certificate of no address", func(c *consent.Client) { c.AuthMethod, c.TLSSANIP = consent.MethodTLS, "fe80::1%eth0" }, everything, "tls_client_auth_san_ip", "is not an address"},
+		{"certificate of a wildcard", func(c *consent.Client) { c.AuthMethod, c.TLSSANDNS = consent.MethodTLS, "*.agent.example" }, everything, "tls_client_auth_san_dns", "is not a host name"},
 		{"subject beside a secret", func(c *consent.Client) { c.TLSSubjectDN = "CN=agent" }, everything, "tls_client_auth_subject_dn", "is for tls_client_auth only"},
-		{"certificate without listener", func(c *consent.Client) { c.AuthMethod, c.TLSSANDNS = admin.MethodTLS, "agent.example" }, admin.Offer{Resources: 1}, "token_endpoint_auth_method", "add `mtls`"},
-		{"certificate without authority", func(c *consent.Client) { c.AuthMethod, c.TLSSANDNS = admin.MethodTLS, "agent.example" }, admin.Offer{MTLS: true, Resources: 1}, "token_endpoint_auth_method", "add mtls.client_ca"},
-		{"own certificate", func(c *consent.Client) { c.AuthMethod, c.JWKS = admin.MethodSelfSignedTLS, certified(t) }, admin.Offer{MTLS: true, Resources: 1}, "", ""},
+		{"certificate without listener", func(c *consent.Client) { c.AuthMethod, c.TLSSANDNS = consent.MethodTLS, "agent.example" }, admin.Offer{Resources: 1}, "token_endpoint_auth_method", "add `mtls`"},
+		{"certificate without authority", func(c *consent.Client) { c.AuthMethod, c.TLSSANDNS = consent.MethodTLS, "agent.example" }, admin.Offer{MTLS: true, Resources: 1}, "token_endpoint_auth_method", "add mtls.client_ca"},
+		{"own certificate", func(c *consent.Client) { c.AuthMethod, c.JWKS = consent.MethodSelfSignedTLS, certified(t) }, admin.Offer{MTLS: true, Resources: 1}, "", ""},
 		{"own certificate missing", func(c *consent.Client) {
-			c.AuthMethod, c.JWKS = admin.MethodSelfSignedTLS, json.RawMessage(jwks)
+			c.AuthMethod, c.JWKS = consent.MethodSelfSignedTLS, json.RawMessage(jwks)
 		}, everything, "jwks", "no key has its certificate beside it"},
 		{"tokens bound to a certificate", func(c *consent.Client) { c.CertificateBound = true }, admin.Offer{Resources: 1}, "tls_client_certificate_bound_access_tokens", "add `mtls`"},
 		{"tokens bound twice", func(c *consent.Client) { c.CertificateBound, c.DPoPBound = true, true }, everything, "dpop_bound_access_tokens", "keep one of the two"},
@@ -134,7 +134,7 @@ func TestCheckClient(t *testing.T) {
 		{"profile and push", all(strict, func(c *consent.Client) { c.Mode, c.NotificationEndpoint = consent.Push, ping }), everything, "backchannel_token_delivery_mode", "has no push"},
 		{"profile and EdDSA", all(strict, func(c *consent.Client) { c.RequestAlg = "EdDSA" }), everything, "backchannel_authentication_request_signing_alg", "use ES256 or PS256"},
 		{"profile without keys", func(c *consent.Client) {
-			c.AuthMethod, c.TLSSANDNS, c.Profile = admin.MethodTLS, "agent.example", consent.ProfileFAPI
+			c.AuthMethod, c.TLSSANDNS, c.Profile = consent.MethodTLS, "agent.example", consent.ProfileFAPI
 		}, everything, "jwks", "the profile fapi-ciba needs"},
 
 		{"poll with endpoint", func(c *consent.Client) { c.NotificationEndpoint = ping }, everything, "backchannel_client_notification_endpoint", "a client that polls is not notified"},
@@ -146,16 +146,16 @@ func TestCheckClient(t *testing.T) {
 
 		{"machine", machine, everything, "", ""},
 		{"machine deferred", func(c *consent.Client) {
-			c.GrantTypes, c.DeferredEndpoint, c.Approver = []string{admin.GrantClientCredentials, admin.GrantDeferred}, ping, "alice"
+			c.GrantTypes, c.DeferredEndpoint, c.Approver = []string{consent.GrantTypeClientCredentials, consent.GrantTypeDeferred}, ping, "alice"
 		}, everything, "", ""},
 		{"machine deferred in the open", all(machine, func(c *consent.Client) { c.DeferredEndpoint = "http://agent.example/ping" }), everything, "deferred_client_notification_endpoint", "must begin with https://"},
 		{"nothing to defer", func(c *consent.Client) { c.DeferredEndpoint = ping }, everything, "deferred_client_notification_endpoint", "only client_credentials is deferred"},
-		{"deferred alone", func(c *consent.Client) { c.GrantTypes = []string{admin.GrantCIBA, admin.GrantDeferred} }, everything, "grant_types", "completes client_credentials"},
+		{"deferred alone", func(c *consent.Client) { c.GrantTypes = []string{consent.GrantTypeCIBA, consent.GrantTypeDeferred} }, everything, "grant_types", "completes client_credentials"},
 		{"machine that refreshes", func(c *consent.Client) {
-			c.GrantTypes = []string{admin.GrantClientCredentials, admin.GrantRefreshToken}
+			c.GrantTypes = []string{consent.GrantTypeClientCredentials, consent.GrantTypeRefresh}
 		}, everything, "grant_types", "renews what a person has approved"},
-		{"refresh", func(c *consent.Client) { c.GrantTypes = []string{admin.GrantCIBA, admin.GrantRefreshToken} }, everything, "", ""},
-		{"password", func(c *consent.Client) { c.GrantTypes = []string{admin.GrantCIBA, "password"} }, everything, "grant_types", "is not offered here"},
+		{"refresh", func(c *consent.Client) { c.GrantTypes = []string{consent.GrantTypeCIBA, consent.GrantTypeRefresh} }, everything, "", ""},
+		{"password", func(c *consent.Client) { c.GrantTypes = []string{consent.GrantTypeCIBA, "password"} }, everything, "grant_types", "is not offered here"},
 		{"approver", all(machine, func(c *consent.Client) { c.Approver = "+12025550101" }), everything, "approver", "is not the id of a person"},
 		{"type", func(c *consent.Client) { c.DetailsTypes = []string{"tool_call", "tool_cal"} }, everything, "authorization_details_types", "known are tool_call"},
 		{"no API", none, admin.Offer{}, "default_resource", "missing, and no resources are configured"},
@@ -171,7 +171,7 @@ func TestCheckClient(t *testing.T) {
 		}, everything, "", ""},
 		{"document and mode here", func(c *consent.Client) { *c = consent.Client{ID: doc, Mode: consent.Push} }, everything, "backchannel_token_delivery_mode", "says this in the document there"},
 		{"document and a secret", func(c *consent.Client) {
-			*c = consent.Client{ID: doc, JWKS: json.RawMessage(jwks), AuthMethod: admin.MethodPost}
+			*c = consent.Client{ID: doc, JWKS: json.RawMessage(jwks), AuthMethod: consent.MethodPost}
 		}, everything, "token_endpoint_auth_method", "has no secret: use private_key_jwt"},
 		{"document in the open with keys here", func(c *consent.Client) {
 			*c = consent.Client{ID: "http://agent.example/client.json", JWKS: json.RawMessage(jwks)}
@@ -200,7 +200,7 @@ func TestKeyClients(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	a := h.want(201, "POST", "/clients", `{"client_id":"signer","client_name":"Signer","token_endpoint_auth_method":"private_key_jwt","jwks":`+jwks+
-		`,"profile":"fapi-ciba","id_token_signed_response_alg":"PS256","grant_types":["`+admin.GrantCIBA+`","client_credentials"],"approver":"alice","backchannel_user_code_parameter":true}`)
+		`,"profile":"fapi-ciba","id_token_signed_response_alg":"PS256","grant_types":["`+consent.GrantTypeCIBA+`","client_credentials"],"approver":"alice","backchannel_user_code_parameter":true}`)
 	if a.body["client_secret"] != nil {
 		t.Errorf("a client with keys got a secret: %s", a.text)
 	}

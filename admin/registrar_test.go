@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"ringback/admin"
 	"ringback/consent"
 	"ringback/keys"
 )
@@ -54,7 +53,7 @@ func TestRegistrar(t *testing.T) {
 	if err != nil || stored.Scope != "openid" || len(stored.SecretHashes) != 1 || stored.SecretHashes[0] != keys.TokenDigest(secret) {
 		t.Errorf("stored %+v, %v", stored, err)
 	}
-	second.AuthMethod, second.JWKS = admin.MethodPrivateKeyJWT, json.RawMessage(jwks)
+	second.AuthMethod, second.JWKS = consent.MethodPrivateKeyJWT, json.RawMessage(jwks)
 	if again, err := r.Replace(ctx, second); err != nil || again != "" || second.SecretHashes != nil {
 		t.Errorf("Replace by a client with keys = %q, %v", again, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"ringback/consent"
@@ -15,20 +16,10 @@ import (
 
 const (
 	// GrantCIBA is the grant type of CIBA Core §10.1.
-	GrantCIBA = "urn:openid:params:grant-type:ciba"
+	GrantCIBA = consent.GrantTypeCIBA
 
 	// maxCredentials bounds the base64 text of one Authorization header.
 	maxCredentials = 2 << 10
-)
-
-// Ways in which a client proves who it is (RFC 6749 §2.3, OpenID Connect Core
-// §9, RFC 8705 §2).
-const (
-	methodBasic      = "client_secret_basic"
-	methodPost       = "client_secret_post"
-	methodKey        = "private_key_jwt"
-	methodTLS        = "tls_client_auth"
-	methodSelfSigned = "self_signed_tls_client_auth"
 )
 
 // caller is an authenticated client, and the key that it has just proved to
@@ -42,7 +33,7 @@ type caller struct {
 // secret, assertion and certificate counts.
 type credentials struct {
 	id, secret, assertion string
-	method                string // methodTLS stands for both that rest on a certificate
+	method                string // MethodTLS stands for both that rest on a certificate
 	certificate           *x509.Certificate
 }
 
@@ -64,9 +55,9 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request, f form) (*co
 		return nil, errCredentials
 	}
 	switch given.method {
-	case methodKey:
+	case consent.MethodPrivateKeyJWT:
 		err = s.checkAssertion(ctx, c, given.assertion)
-	case methodTLS:
+	case consent.MethodTLS:
 		err = s.checkCertificate(ctx, c, r.TLS.PeerCertificates)
 	default:
 		err = checkSecret(c, given.secret)
@@ -113,7 +104,7 @@ func readCredentials(r *http.Request, f form) (credentials, error) {
 		if c.id != "" && c.id != id {
 			return c, refuse(InvalidClient, "client_id: differs from the one in Authorization")
 		}
-		c.id, c.secret, c.method = id, secret, methodBasic
+		c.id, c.secret, c.method = id, secret, consent.MethodBasic
 	case c.assertion != "" || kind != "":
 		if c.assertion == "" || kind != assertionType {
 			return c, refuse(InvalidClient, "client_assertion: send a JWT in it, and client_assertion_type %s", assertionType)
@@ -122,11 +113,11 @@ func readCredentials(r *http.Request, f form) (credentials, error) {
 		if id == "" || c.id != "" && c.id != id {
 			return c, refuse(InvalidClient, "client_assertion: not a JWT whose iss and sub are the client_id")
 		}
-		c.id, c.method = id, methodKey
+		c.id, c.method = id, consent.MethodPrivateKeyJWT
 	case c.secret != "":
-		c.method = methodPost
+		c.method = consent.MethodPost
 	case c.certificate != nil:
-		c.method = methodTLS
+		c.method = consent.MethodTLS
 	default:
 		return c, errMethods
 	}
@@ -166,10 +157,10 @@ func parseBasic(header string) (id, secret string, ok bool) {
 // sending a secret are open to a client that registered none or Basic.
 func mayUse(c *consent.Client, method string) bool {
 	switch c.AuthMethod {
-	case "", methodBasic:
-		return method == methodBasic || method == methodPost
-	case methodSelfSigned:
-		return method == methodTLS
+	case "", consent.MethodBasic:
+		return method == consent.MethodBasic || method == consent.MethodPost
+	case consent.MethodSelfSignedTLS:
+		return method == consent.MethodTLS
 	}
 	return c.AuthMethod == method
 }
@@ -179,13 +170,8 @@ func mayAsk(c *consent.Client) error {
 	if c.Mode == consent.Push && !pushes(c) {
 		return refuse(UnauthorizedClient, "the profile %s has no delivery mode push, register poll or ping", c.Profile)
 	}
-	if len(c.GrantTypes) == 0 { // registered for nothing else
+	if len(c.GrantTypes) == 0 || slices.Contains(c.GrantTypes, GrantCIBA) { // none: registered for nothing else
 		return nil
-	}
-	for _, g := range c.GrantTypes {
-		if g == GrantCIBA {
-			return nil
-		}
 	}
 	return refuse(UnauthorizedClient, "the client is not registered for grant type %s", GrantCIBA)
 }

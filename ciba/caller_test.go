@@ -50,11 +50,11 @@ func TestMayUse(t *testing.T) {
 		registered, used string
 		want             bool
 	}{
-		{"", methodBasic, true}, {"", methodPost, true},
-		{methodBasic, methodBasic, true}, {methodBasic, methodPost, true},
-		{methodPost, methodPost, true}, {methodPost, methodBasic, false},
-		{"private_key_jwt", methodBasic, false}, {"private_key_jwt", methodPost, false},
-		{"none", methodBasic, false}, {"none", methodPost, false},
+		{"", consent.MethodBasic, true}, {"", consent.MethodPost, true},
+		{consent.MethodBasic, consent.MethodBasic, true}, {consent.MethodBasic, consent.MethodPost, true},
+		{consent.MethodPost, consent.MethodPost, true}, {consent.MethodPost, consent.MethodBasic, false},
+		{"private_key_jwt", consent.MethodBasic, false}, {"private_key_jwt", consent.MethodPost, false},
+		{"none", consent.MethodBasic, false}, {"none", consent.MethodPost, false},
 	} {
 		if got := mayUse(&consent.Client{AuthMethod: tt.registered}, tt.used); got != tt.want {
 			t.Errorf("mayUse(%q, %q) = %v, want %v", tt.registered, tt.used, got, tt.want)

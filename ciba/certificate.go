@@ -48,7 +48,7 @@ func (s *Server) checkCertificate(ctx context.Context, c *consent.Client, chain 
 	if now.Before(cert.NotBefore) || now.After(cert.NotAfter) {
 		return refuse(InvalidClient, "the client certificate is not valid now")
 	}
-	if c.AuthMethod == methodSelfSigned {
+	if c.AuthMethod == consent.MethodSelfSignedTLS {
 		set, err := s.clientKeys(ctx, c, false)
 		if err == nil && !set.HasCertificate(cert.Raw) && c.JWKSURI != "" {
 			set, err = s.clientKeys(ctx, c, true)

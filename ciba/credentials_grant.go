@@ -14,7 +14,7 @@ import (
 
 // GrantClientCredentials is the grant type of a client's own tokens (RFC 6749
 // §4.4).
-const GrantClientCredentials = string(consent.GrantClientCredentials)
+const GrantClientCredentials = consent.GrantTypeClientCredentials
 
 // grantTypes are those that the token endpoint takes.
 var grantTypes = []string{GrantCIBA, GrantClientCredentials, GrantDeferred}

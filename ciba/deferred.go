@@ -12,7 +12,7 @@ import (
 
 // GrantDeferred is the grant type of polls for a deferred answer
 // (draft-ietf-oauth-deferred-token-response-01 §6.5).
-const GrantDeferred = "urn:ietf:params:oauth:grant-type:deferred"
+const GrantDeferred = consent.GrantTypeDeferred
 
 // typeDeferral is the token_type_hint of a deferral code.
 const typeDeferral = "urn:ietf:params:oauth:token-type:deferral-code"

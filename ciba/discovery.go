@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"ringback/consent"
+	"ringback/keys"
 )
 
 // metadata describes this service (OpenID Connect Discovery §3, RFC 8414 §2,
@@ -63,11 +64,11 @@ func (s *Server) discovery(c echo.Context) error {
 }
 
 func (s *Server) metadata(p *consent.Policy) *metadata {
-	methods := []string{methodBasic, methodPost, methodKey}
+	methods := []string{consent.MethodBasic, consent.MethodPost, consent.MethodPrivateKeyJWT}
 	if m := s.cfg.MTLS; m != nil {
-		methods = append(methods, methodSelfSigned)
+		methods = append(methods, consent.MethodSelfSignedTLS)
 		if m.ClientCAs != nil {
-			methods = append(methods, methodTLS)
+			methods = append(methods, consent.MethodTLS)
 		}
 	}
 	m := &metadata{
@@ -83,7 +84,7 @@ func (s *Server) metadata(p *consent.Policy) *metadata {
 		ResponseTypes:         []string{},
 		GrantTypes:            grantTypes,
 		SubjectTypes:          []string{"public"},
-		IDTokenAlgs:           []string{"ES256", "PS256"},
+		IDTokenAlgs:           []string{keys.ES256, keys.PS256},
 		AssertionAlgs:         allAlgs, RequestAlgs: allAlgs, ProofAlgs: allAlgs,
 		CertificateBound: s.mtls != "", RequestParameter: true,
 		TokenAuthMethods: methods, InspectAuthMethods: methods, RevokeAuthMethods: methods,

@@ -24,7 +24,7 @@ const (
 // Grant types that a document may ask for. A client without an entry of ours
 // gets those of strangers: nothing that is granted without a person.
 var (
-	documentGrants = []string{GrantCIBA, "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:deferred"}
+	documentGrants = []string{GrantCIBA, GrantRefresh, GrantClientCredentials, GrantDeferred}
 	strangerGrants = documentGrants[:2]
 )
 
@@ -159,7 +159,7 @@ func readDocument(address string, body []byte, check func(*url.URL) error) (*doc
 	switch {
 	case d.Secret != nil || d.SecretExpiry != nil:
 		return nil, &ruleError{"secret", "it must not have a client_secret"}
-	case d.AuthMethod != "" && d.AuthMethod != methodKey:
+	case d.AuthMethod != "" && d.AuthMethod != consent.MethodPrivateKeyJWT:
 		return nil, &ruleError{"auth_method", "its token_endpoint_auth_method must be private_key_jwt"}
 	case (d.JWKS == nil) == (d.JWKSURI == ""):
 		return nil, &ruleError{"keys", "it must have either jwks or jwks_uri"}
@@ -217,7 +217,7 @@ func (d *document) client(entry *consent.Client, allowed *consent.Documents) (*c
 			grants = documentGrants[:1] // as for any entry that names none
 		}
 	}
-	c.ID, c.AuthMethod, c.JWKS, c.JWKSURI = d.ID, methodKey, d.JWKS, d.JWKSURI
+	c.ID, c.AuthMethod, c.JWKS, c.JWKSURI = d.ID, consent.MethodPrivateKeyJWT, d.JWKS, d.JWKSURI
 	for _, own := range []struct {
 		member *string
 		said   string

@@ -292,7 +292,7 @@ func FuzzReadDocument(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if c.ID != address || c.AuthMethod != methodKey || len(c.SecretHashes) > 0 || c.People != "linked" || (c.JWKS == nil) == (c.JWKSURI == "") || c.Name == "" && c.Host != "" {
+		if c.ID != address || c.AuthMethod != consent.MethodPrivateKeyJWT || len(c.SecretHashes) > 0 || c.People != "linked" || (c.JWKS == nil) == (c.JWKSURI == "") || c.Name == "" && c.Host != "" {
 			t.Errorf("%q makes %+v", body, c)
 		}
 		for _, at := range []string{c.JWKSURI, c.NotificationEndpoint, c.DeferredEndpoint} {

@@ -156,7 +156,7 @@ func (s *Server) sign(who *consent.Client, c *accessClaims, handle, refresh stri
 		return nil, err
 	}
 	sign := s.cfg.Ring.Sign
-	if who.IDTokenAlg == "PS256" {
+	if who.IDTokenAlg == keys.PS256 {
 		sign = s.cfg.Ring.SignPS256
 	}
 	t.IDToken, err = sign(typeID, &idClaims{

@@ -13,7 +13,7 @@ import (
 )
 
 // GrantRefresh is the grant type of refresh tokens (RFC 6749 §6).
-const GrantRefresh = "refresh_token"
+const GrantRefresh = consent.GrantTypeRefresh
 
 // Refresh tokens are numbered. Each is used up by a durable fact before the
 // next is issued, so that two who hold the same one show themselves.

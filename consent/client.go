@@ -11,6 +11,23 @@ const (
 	AudCIBAFinal  = "ciba-final"  // also the URL of an endpoint (CIBA Core §7.1)
 )
 
+// Values of [Client.AuthMethod]: how a client proves who it is.
+const (
+	MethodBasic         = "client_secret_basic"         // RFC 6749 §2.3.1
+	MethodPost          = "client_secret_post"          // the same secret in the form
+	MethodPrivateKeyJWT = "private_key_jwt"             // OpenID Connect Core §9
+	MethodTLS           = "tls_client_auth"             // RFC 8705 §2.1
+	MethodSelfSignedTLS = "self_signed_tls_client_auth" // RFC 8705 §2.2
+)
+
+// Values of [Client.GrantTypes].
+const (
+	GrantTypeCIBA              = "urn:openid:params:grant-type:ciba" // CIBA Core §4
+	GrantTypeClientCredentials = "client_credentials"                // RFC 6749 §4.4
+	GrantTypeRefresh           = "refresh_token"                     // RFC 6749 §6
+	GrantTypeDeferred          = "urn:ietf:params:oauth:grant-type:deferred"
+)
+
 // ProfileFAPI is the profile of FAPI-CIBA.
 const ProfileFAPI = "fapi-ciba"
 

@@ -103,7 +103,7 @@ func checkClient(c *consent.Client) []error {
 		bad("needs a client_name of at most 200 bytes of printable text")
 	}
 	switch c.AuthMethod {
-	case "", "client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth":
+	case "", consent.MethodBasic, consent.MethodPost, consent.MethodPrivateKeyJWT, consent.MethodTLS, consent.MethodSelfSignedTLS:
 	default:
 		bad("has an unknown token_endpoint_auth_method: use client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth")
 	}

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"ringback/admin"
+	"ringback/consent"
 )
 
 // agent is the client side of CIBA Core in poll mode, for `ringback ask`.
@@ -101,7 +101,7 @@ func (g *agent) ask(ctx context.Context, q question) (*tokens, error) {
 // wait polls until there is an answer; until is when it gives up on a service
 // that cannot be reached.
 func (g *agent) wait(ctx context.Context, id string, interval time.Duration, until time.Time) (*tokens, error) {
-	form := url.Values{"grant_type": {admin.GrantCIBA}, "auth_req_id": {id}}
+	form := url.Values{"grant_type": {consent.GrantTypeCIBA}, "auth_req_id": {id}}
 	for {
 		sent := g.now()
 		status, body, err := g.post(ctx, g.tokenAt, form)

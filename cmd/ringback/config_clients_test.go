@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ringback/admin"
 	"ringback/consent"
 )
 
@@ -59,12 +58,12 @@ func TestClientMembers(t *testing.T) {
 		AuthMethod: "private_key_jwt", AuthAlg: "PS256", AssertionAud: "ciba-final", JWKSURI: "https://signer.example/jwks.json", CertificateBound: true,
 		Mode: consent.Ping, NotificationEndpoint: "https://signer.example/ping", RequestAlg: "ES256", UserCode: true, MustSign: true, IDTokenAlg: "PS256",
 		DeferredEndpoint: "https://signer.example/deferred",
-		GrantTypes:       []string{admin.GrantCIBA, "client_credentials", "refresh_token", "urn:ietf:params:oauth:grant-type:deferred"},
+		GrantTypes:       []string{consent.GrantTypeCIBA, "client_credentials", "refresh_token", "urn:ietf:params:oauth:grant-type:deferred"},
 		Scope:            "openid", DetailsTypes: []string{"tool_call"}, People: "list", PeopleList: []string{"alice"}, Approver: "alice",
 		DefaultResource: "https://a.example", Resources: []string{"https://b.example"}, MayEnumerate: true, FromFile: true,
 	}, {
 		ID: "holder", Name: "holder", AuthMethod: "tls_client_auth", TLSSANDNS: "holder.example", DPoPBound: true,
-		Mode: consent.Poll, GrantTypes: []string{admin.GrantCIBA}, People: "linked", DefaultResource: "https://a.example", FromFile: true,
+		Mode: consent.Poll, GrantTypes: []string{consent.GrantTypeCIBA}, People: "linked", DefaultResource: "https://a.example", FromFile: true,
 	}, {
 		ID: "https://agent.example/client.json", People: "any", DefaultResource: "https://a.example", FromFile: true, FromDocument: true,
 	}}

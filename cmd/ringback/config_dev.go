@@ -23,7 +23,7 @@ func (c *Config) overlay() {
 	for _, cl := range []consent.Client{
 		{ID: "demo-agent", Name: "Travel Agent", Host: "travel.example", Mode: consent.Poll},
 		{ID: "demo-ping", Name: "Demo Ping", Mode: consent.Ping, NotificationEndpoint: demoEndpoint},
-		{ID: "demo-worker", Name: "Report Worker", Mode: consent.Poll, GrantTypes: []string{admin.GrantClientCredentials}, Approver: "alice"},
+		{ID: "demo-worker", Name: "Report Worker", Mode: consent.Poll, GrantTypes: []string{consent.GrantTypeClientCredentials}, Approver: "alice"},
 	} {
 		if c.Where("client", cl.ID) != "" {
 			continue

@@ -76,7 +76,7 @@ func (s *Server) clientCredentials(ctx context.Context, who caller, f form) (*to
 // mayActAlone reports why the client gets no tokens of its own. Their subject
 // must not be taken for a person's (RFC 9068 §5).
 func (s *Server) mayActAlone(ctx context.Context, c *consent.Client) error {
-	if !contains(c.GrantTypes, GrantClientCredentials) {
+	if !slices.Contains(c.GrantTypes, GrantClientCredentials) {
 		return refuse(UnauthorizedClient, "the client is not registered for grant type %s", GrantClientCredentials)
 	}
 	if c.FromDocument && c.Approver == "" { // anybody can publish a document
@@ -97,7 +97,7 @@ func ownScopes(text string, c *consent.Client, p *consent.Policy) ([]string, err
 		return nil, nil
 	}
 	list, err := scopeList(text, c, p)
-	if err == nil && contains(list, scopeOpenID) {
+	if err == nil && slices.Contains(list, scopeOpenID) {
 		return nil, refuse(InvalidScope, "scope: openid asks who a person is, and a client's own token names none; leave it out or use grant type %s", GrantCIBA)
 	}
 	return list, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +30,7 @@ func authorizationDetails(text string, c *consent.Client, reg *details.Registry)
 	}
 	if len(c.DetailsTypes) > 0 {
 		for i, d := range list {
-			if !contains(c.DetailsTypes, d.Type) {
+			if !slices.Contains(c.DetailsTypes, d.Type) {
 				return nil, refuse(InvalidDetails, "authorization_details[%d].type: %.64s is not a type that this client may ask for; its types are %s", i, d.Type, strings.Join(c.DetailsTypes, ", "))
 			}
 		}

@@ -1,6 +1,7 @@
 package ciba
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -18,7 +19,7 @@ func FuzzNarrowed(f *testing.F) {
 			return
 		}
 		for _, name := range strings.Split(got, " ") {
-			if !contains(granted, name) {
+			if !slices.Contains(granted, name) {
 				t.Errorf("narrowed(%q) = %q, which has %q", text, got, name)
 			}
 		}

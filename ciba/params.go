@@ -2,6 +2,7 @@ package ciba
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,7 @@ func scopes(text string, c *consent.Client, p *consent.Policy) ([]string, error)
 		return nil, refuse(InvalidRequest, "scope: missing, send at least openid")
 	}
 	list, err := scopeList(text, c, p)
-	if err == nil && !contains(list, scopeOpenID) {
+	if err == nil && !slices.Contains(list, scopeOpenID) {
 		err = refuse(InvalidScope, "scope: must contain openid")
 	}
 	return list, err
@@ -53,7 +54,7 @@ func scopeList(text string, c *consent.Client, p *consent.Policy) ([]string, err
 		case name == "" || !known || !inScope(c, name):
 			return nil, refuse(InvalidScope, "scope: %.64s is not a scope that this client may ask for; names are separated by one space", name)
 		}
-		if !contains(list, name) {
+		if !slices.Contains(list, name) {
 			list = append(list, name)
 		}
 	}
@@ -62,7 +63,7 @@ func scopeList(text string, c *consent.Client, p *consent.Policy) ([]string, err
 
 // inScope reports whether the client's registration covers a scope.
 func inScope(c *consent.Client, name string) bool {
-	return c.Scope == "" || contains(strings.Fields(c.Scope), name)
+	return c.Scope == "" || slices.Contains(strings.Fields(c.Scope), name)
 }
 
 // resource reads resource (RFC 8707 §2): the audience of the token. The
@@ -86,7 +87,7 @@ func resource(f form, c *consent.Client, p *consent.Policy) (string, error) {
 	}
 	_, known := p.Resources[text]
 	switch {
-	case text == c.DefaultResource, contains(c.Resources, text):
+	case text == c.DefaultResource, slices.Contains(c.Resources, text):
 	case known && len(c.Resources) == 0:
 	default:
 		return "", refuse(InvalidTarget, "resource: not one that this client may ask for")
@@ -214,13 +215,4 @@ func isB64Token(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,14 +25,14 @@ var (
 
 // renews reports whether the client may have refresh tokens.
 func renews(c *consent.Client, p *consent.Policy) bool {
-	return p.Lifetime.Renew > 0 && contains(c.GrantTypes, GrantRefresh)
+	return p.Lifetime.Renew > 0 && slices.Contains(c.GrantTypes, GrantRefresh)
 }
 
 // renewable puts offline_access into a request whose scope asks for it, and
 // for how long, where the client may have refresh tokens (OpenID Connect Core
 // §11). Elsewhere it is dropped, and RFC 6749 §3.3 lets the answer say so.
 func renewable(req *consent.Request, scope string, c *consent.Client, p *consent.Policy) {
-	if renews(c, p) && contains(strings.Split(scope, " "), scopeOffline) {
+	if renews(c, p) && slices.Contains(strings.Split(scope, " "), scopeOffline) {
 		req.Scope, req.Renewable = append(req.Scope, scopeOffline), seconds(p.Lifetime.Renew)
 	}
 }
@@ -154,7 +155,7 @@ func narrowed(text string, granted []string) (string, error) {
 		return strings.Join(granted, " "), nil
 	}
 	for _, name := range strings.Split(text, " ") {
-		if !contains(granted, name) {
+		if !slices.Contains(granted, name) {
 			return "", refuse(InvalidScope, "scope: %.64s was not granted; names are separated by one space, without scope all is renewed", name)
 		}
 	}

@@ -2,6 +2,7 @@ package consent
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -106,8 +107,8 @@ func (c *Client) MayName(p *Person) bool {
 	case "any":
 		return true
 	case "list":
-		return contains(c.PeopleList, p.ID)
+		return slices.Contains(c.PeopleList, p.ID)
 	default:
-		return contains(p.Clients, c.ID)
+		return slices.Contains(p.Clients, c.ID)
 	}
 }

@@ -56,12 +56,3 @@ type Directory interface {
 	// ErrNotFound for an unknown person.
 	TryUserCode(ctx context.Context, party, person string, code Secret) (bool, error)
 }
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
-}

@@ -2,6 +2,7 @@ package consent
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -92,7 +93,7 @@ func (p *Policy) RouteFor(req *Request, types func() []string) *Route {
 			if !read {
 				have, read = types(), true
 			}
-			if !contains(have, r.Type) {
+			if !slices.Contains(have, r.Type) {
 				continue
 			}
 		}

@@ -66,9 +66,7 @@ func TestMatchCode(t *testing.T) {
 		{"", false, false}, {consent.ACRTap, false, false}, {consent.ACRMatch, false, true}, {consent.ACRPhr, false, false},
 		{consent.ACRTap + " " + consent.ACRMatch, false, false}, {consent.ACRMatch + " " + consent.ACRPhr, false, true}, {consent.ACRTap, true, true},
 	} {
-		p := *h.policy.Load()
-		p.MatchCode = tt.policy
-		h.policy.Store(&p)
+		h.change(func(p *consent.Policy) { p.MatchCode = tt.policy })
 		if got := h.ask("agent", "acr_values", tt.acr).str("match_code"); (got != "") != tt.want {
 			t.Errorf("match_code for acr_values %q (policy %v) = %q, want one: %v", tt.acr, tt.policy, got, tt.want)
 		}
@@ -284,9 +282,7 @@ func TestStoreGone(t *testing.T) {
 func TestBudgets(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	p := *h.policy.Load()
-	p.Dedupe, p.Limits = true, consent.DefaultLimits()
-	h.policy.Store(&p)
+	h.change(func(p *consent.Policy) { p.Dedupe, p.Limits = true, consent.DefaultLimits() })
 	form := func(message string) url.Values {
 		return params("scope", "openid", "login_hint", "alice", "authorization_details", strings.Replace(payment, "50.00", message, 1))
 	}

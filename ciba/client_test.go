@@ -90,9 +90,7 @@ func TestClientAuthentication(t *testing.T) {
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	p := *h.policy.Load()
-	p.Reach = consent.ACRMatch
-	h.policy.Store(&p)
+	h.change(func(p *consent.Policy) { p.Reach = consent.ACRMatch })
 	list := func(v ...any) []any { return v }
 	methods := list("client_secret_basic", "client_secret_post", "private_key_jwt", "self_signed_tls_client_auth", "tls_client_auth")
 	algs := list("PS256", "ES256", "EdDSA", "Ed25519")

@@ -110,6 +110,9 @@ func (e *elsewhere) times(path string) int {
 	return e.asked[path]
 }
 
+// slug makes of a row's name what a path or a client_id may have.
+func slug(name string) string { return strings.NewReplacer(" ", "-", ":", "").Replace(name) }
+
 // drip is a page that comes drop by drop and never ends.
 func drip(w http.ResponseWriter, r *http.Request) {
 	for r.Context().Err() == nil {
@@ -186,7 +189,7 @@ func (e *elsewhere) bad(dir string, good []byte) map[string]string {
 		"syntax: something after it":           func(w http.ResponseWriter, _ *http.Request) { w.Write(append(good[:len(good):len(good)], "{}"...)) },
 		"no_answer: the connection is cut off": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
-		out[name] = e.set(dir+"/"+strings.ReplaceAll(strings.ReplaceAll(name, " ", "-"), ":", ""), page)
+		out[name] = e.set(dir+"/"+slug(name), page)
 	}
 	return out
 }

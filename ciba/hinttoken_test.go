@@ -18,15 +18,7 @@ const hintIssuer = "https://people.example.com"
 
 // trust lets hints of an issuer count.
 func (h *house) trust(iss string, from consent.HintIssuer) {
-	p := *h.policy.Load()
-	issuers := map[string]consent.HintIssuer{iss: from}
-	for name, from := range p.HintIssuers {
-		if name != iss {
-			issuers[name] = from
-		}
-	}
-	p.HintIssuers = issuers
-	h.policy.Store(&p)
+	h.change(func(p *consent.Policy) { p.HintIssuers[iss] = from })
 }
 
 // hinted are the claims of a good hint about alice.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -61,6 +62,14 @@ func (h *house) now() time.Time { return time.Now().Add(time.Duration(h.ahead.Lo
 // forward puts the clock forward.
 func (h *house) forward(d time.Duration) { h.ahead.Add(int64(d)) }
 
+// change replaces the policy by one that differs.
+func (h *house) change(f func(*consent.Policy)) {
+	p := *h.policy.Load()
+	p.Scopes, p.HintIssuers = maps.Clone(p.Scopes), maps.Clone(p.HintIssuers)
+	f(&p)
+	h.policy.Store(&p)
+}
+
 // Write takes the log, so that tests can look for what must not be in it.
 func (h *house) Write(b []byte) (int, error) {
 	h.logMu.Lock()
@@ -107,6 +116,8 @@ func reaching(t testing.TB, cfg outbound.Config, extra ...consent.Client) *house
 	h.policy.Store(&consent.Policy{
 		Scopes:    map[string]consent.Scope{"calendar": {}, "payments": {MinACR: consent.ACRMatch}},
 		Resources: map[string]consent.Resource{resource: {}, "https://other.example": {IntrospectBy: []string{"other"}}},
+
+		HintIssuers: map[string]consent.HintIssuer{},
 	})
 	log := slog.New(slog.NewJSONHandler(h, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	h.House = storetest.New(t, func(c *store.Config) { c.Dev, c.Now, c.Log = true, h.now, log })

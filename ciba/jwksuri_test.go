@@ -131,11 +131,11 @@ func TestJWKSURIRules(t *testing.T) {
 		"syntax: a point off curves": set(1, map[string]any{"x": b64(make([]byte, 32))}),
 		"syntax: deep":               []byte(`{"x":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `,` + string(jwks(key))[1:]),
 	} {
-		pages[name] = e.say("/jwks/"+strings.NewReplacer(" ", "-", ":", "").Replace(name), body)
+		pages[name] = e.say("/jwks/"+slug(name), body)
 	}
 	clients := []consent.Client{byURI("good", e.url("/jwks/good"))}
 	for name, uri := range pages {
-		clients = append(clients, byURI(strings.NewReplacer(" ", "-", ":", "").Replace(name), uri))
+		clients = append(clients, byURI(slug(name), uri))
 	}
 	h := reaching(t, e.cfg, clients...)
 	if res := h.as(key, "good", "/revoke", "token", "x"); res.status != http.StatusOK {
@@ -143,7 +143,7 @@ func TestJWKSURIRules(t *testing.T) {
 	}
 	var all sync.WaitGroup
 	for name := range pages {
-		id := strings.NewReplacer(" ", "-", ":", "").Replace(name)
+		id := slug(name)
 		rule, _, _ := strings.Cut(name, ":")
 		assertion := params(append(key.assertion(h, id), "token", "x")...).Encode()
 		all.Go(func() {

@@ -25,9 +25,7 @@ func (h *house) allow(change ...func(*consent.Documents)) {
 	for _, f := range change {
 		f(d)
 	}
-	p := *h.policy.Load()
-	p.Documents = d
-	h.policy.Store(&p)
+	h.change(func(p *consent.Policy) { p.Documents = d })
 }
 
 // metadata puts a client's document at a path and returns its client_id.
@@ -149,9 +147,7 @@ func TestMetadataClientPolicy(t *testing.T) {
 		t.Errorf("a person who did: %d %s", res.status, res.raw)
 	}
 	// An entry is the operator's word, so it stands without the rest.
-	p := *h.policy.Load()
-	p.Documents = nil
-	h.policy.Store(&p)
+	h.change(func(p *consent.Policy) { p.Documents = nil })
 	if res := ask(entered, "bob", "openid"); res.status != http.StatusOK {
 		t.Errorf("an entry alone: %d %s", res.status, res.raw)
 	}
@@ -254,7 +250,7 @@ func TestMetadataClientRules(t *testing.T) {
 		"syntax: a member in another case":    {"JWKS": "x"},
 		"syntax: a text where a list must be": {"grant_types": canary},
 	} {
-		pages[name] = e.metadata("/doc/"+strings.NewReplacer(" ", "-", ":", "").Replace(name), key, change)
+		pages[name] = e.metadata("/doc/"+slug(name), key, change)
 	}
 	twice := e.url("/doc/twice")
 	pages["syntax: client_id twice"] = e.say("/doc/twice", []byte(`{"client_id":"https://bank.example/","client_id":"`+twice+`","jwks":`+string(jwks(key))+`}`))

@@ -101,9 +101,7 @@ func TestNonce(t *testing.T) {
 		return h.post("/bc-authorize", "agent", params("scope", "openid", "login_hint", "alice"), "DPoP", key.proof(h, "POST", h.url+"/bc-authorize", changes...))
 	}
 	h.refused("a nonce of somebody else", ask("nonce", "x"), http.StatusBadRequest, ciba.UseDPoPNonce, "DPoP-Nonce")
-	p := *h.policy.Load()
-	p.DPoPNonce = true
-	h.policy.Store(&p)
+	h.change(func(p *consent.Policy) { p.DPoPNonce = true })
 	res := ask()
 	h.refused("no nonce", res, http.StatusBadRequest, ciba.UseDPoPNonce, "DPoP-Nonce")
 	nonce := res.header.Get("DPoP-Nonce")

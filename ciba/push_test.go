@@ -49,7 +49,7 @@ func TestPush(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t)
 	h := open(t, pushedTo("p", e.URL+"/push"))
-	h.amend(func(p *consent.Policy) { p.Lifetime.Renew = time.Hour })
+	h.change(func(p *consent.Policy) { p.Lifetime.Renew = time.Hour })
 	ack := h.ask("p", "client_notification_token", pingToken, "authorization_details", payment, "scope", "openid calendar offline_access")
 	handle, id := ack.str("auth_req_id"), h.pending().Request.ID
 	h.decide(id, consent.Approved)
@@ -360,7 +360,7 @@ func TestRenewalMetadata(t *testing.T) {
 		{"both", func(p *consent.Policy) { p.Lifetime.Renew = time.Hour }, true, true},
 		{"a configured scope", func(p *consent.Policy) { p.Scopes = map[string]consent.Scope{"offline_access": {}} }, true, true},
 	} {
-		h.amend(tt.change)
+		h.change(tt.change)
 		for member, value := range map[string]string{"grant_types_supported": ciba.GrantRefresh, "scopes_supported": "offline_access", "claims_supported": "urn:openid:params:jwt:claim:rt_hash"} {
 			if has(member, value) != tt.renewals {
 				t.Errorf("%s: %s has %s: %v", tt.name, member, value, !tt.renewals)

@@ -4,23 +4,17 @@ package main
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
-	"math"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"ringback/ciba"
-	"ringback/consent"
 )
 
 // rows are the plan's modules, by their names without prefix.
@@ -39,145 +33,6 @@ func (r *run) rows() {
 	if r.mode == "ping" {
 		r.in("pings", (*run).pinged)
 	}
-}
-
-var (
-	handle   = regexp.MustCompile(`^[A-Za-z0-9._-]{22,}$`)
-	textual  = regexp.MustCompile(`^[\x20-\x21\x23-\x5B\x5D-\x7E]*$`)
-	bcErrors = map[string]int{"invalid_request": 400, "invalid_client": 401, "access_denied": 403}
-)
-
-// entropy is the Shannon estimate that the suite makes, in bits.
-func entropy(s string) float64 {
-	counts := map[rune]int{}
-	for _, c := range s {
-		counts[c]++
-	}
-	sum := 0.0
-	for _, n := range counts {
-		p := float64(n) / float64(len(s))
-		sum -= p * math.Log2(p)
-	}
-	return sum * float64(len(s))
-}
-
-// acknowledged checks an acknowledgement and returns the auth_req_id.
-func (r *run) acknowledged(a *response) string {
-	r.t.Helper()
-	id := a.str("auth_req_id")
-	expires, _ := a.body["expires_in"].(float64)
-	interval, ok := a.body["interval"].(float64)
-	if a.status != http.StatusOK || !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
-		r.t.Fatalf("asking: %d %s", a.status, a.raw)
-	}
-	if !handle.MatchString(id) || entropy(id) < 96 || expires <= 0 || !ok || interval < 0 {
-		r.t.Errorf("an acknowledgement: %s", a.raw)
-	}
-	return id
-}
-
-// refused checks an error of either endpoint.
-func (r *run) refused(what string, a *response, status int, codes ...ciba.Code) {
-	r.t.Helper()
-	if !slices.Contains(codes, ciba.Code(a.str("error"))) || status != 0 && a.status != status {
-		r.t.Errorf("%s: %d %s, want %d %v", what, a.status, a.raw, status, codes)
-	}
-	for member := range a.body {
-		if member != "error" && member != "error_description" && member != "error_uri" {
-			r.t.Errorf("%s: a member %s", what, member)
-		}
-	}
-	if !textual.MatchString(a.str("error_description")) || !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
-		r.t.Errorf("%s: %q as %s", what, a.str("error_description"), a.header.Get("Content-Type"))
-	}
-}
-
-// flow asks, polls twice, decides, and returns the token response.
-func (r *run) flow(p *party, changes ...any) *response {
-	r.t.Helper()
-	claims := r.asked(p, changes...)
-	var ping *pinged
-	if bearer, _ := claims["client_notification_token"].(string); bearer != "" {
-		ping = r.pings.expect(bearer, &pinged{status: http.StatusNoContent})
-	}
-	id := r.acknowledged(r.ask(p, r.signed(p, p.alg(), "oAuTh-AuThZ-ReQ+jWt", claims)))
-	for range 2 {
-		r.refused("while pending", r.redeem(p, id), http.StatusBadRequest, ciba.AuthorizationPending, ciba.SlowDown)
-	}
-	r.decide(id, "allow")
-	if ping != nil {
-		r.arrived(ping, id)
-	}
-	return r.token(p, id)
-}
-
-// arrived waits for a ping and checks it.
-func (r *run) arrived(p *pinged, id string) {
-	r.t.Helper()
-	select {
-	case req := <-p.arrived:
-		_, body := r.pings.counted(p)
-		if len(body) != 1 || body["auth_req_id"] != id || !strings.HasPrefix(req.Header.Get("Content-Type"), "application/json") || req.TLS.Version < tls.VersionTLS13 {
-			r.t.Errorf("a ping: %v %v", req.Header, body)
-		}
-	case <-time.After(30 * time.Second):
-		r.t.Fatal("no ping")
-	}
-}
-
-// token redeems and checks the token response.
-func (r *run) token(p *party, id string) *response {
-	r.t.Helper()
-	a := r.redeem(p, id)
-	access := a.str("access_token")
-	if a.status != http.StatusOK || a.header.Get("Cache-Control") != "no-store" || entropy(access) < 128 || a.body["expires_in"].(float64) <= 0 {
-		r.t.Fatalf("redeeming: %d %v %s", a.status, a.header, a.raw)
-	}
-	if a.str("refresh_token") != "" {
-		r.t.Error("a refresh token that nobody saw")
-	}
-	r.idToken(p, id, a)
-	return a
-}
-
-func (r *run) idToken(p *party, id string, a *response) {
-	r.t.Helper()
-	jws, err := jose.ParseSignedCompact(a.str("id_token"), []jose.SignatureAlgorithm{jose.PS256, jose.ES256})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	head := jws.Signatures[0].Header
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal([]byte(r.send(r.bare, http.MethodGet, r.meta["jwks_uri"].(string), nil).raw), &set); err != nil {
-		r.t.Fatal(err)
-	}
-	if head.KeyID == "" || len(set.Key(head.KeyID)) != 1 {
-		r.t.Fatalf("kid %q is not one of the service's keys", head.KeyID)
-	}
-	payload, err := jws.Verify(set.Key(head.KeyID)[0])
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	var c map[string]any
-	if err := json.Unmarshal(payload, &c); err != nil {
-		r.t.Fatal(err)
-	}
-	now := float64(time.Now().Unix())
-	if c["iss"] != r.issuer || c["aud"] != p.ID || c["sub"] != "alice" || c["exp"].(float64) < now || math.Abs(c["iat"].(float64)-now) > 300 || c["acr"] != consent.ACRTap {
-		r.t.Errorf("the ID token says %s", payload)
-	}
-	if c["c_hash"] != nil || c["s_hash"] != nil || c["urn:openid:params:jwt:claim:auth_req_id"] != id || c["at_hash"] != half(a.str("access_token")) {
-		r.t.Errorf("the ID token's hashes: %s", payload)
-	}
-	if want := p.plan["id_token_signed_response_alg"]; want != nil && head.Algorithm != want {
-		r.t.Errorf("the ID token is signed by %s, registered was %v", head.Algorithm, want)
-	}
-}
-
-// half is the left half of a token's hash, as at_hash has it.
-func half(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // twoClients is the module fapi-ciba-id1.
@@ -404,98 +259,4 @@ func (r *run) pinged() {
 	}
 	missing := r.ask(one, r.sign(one, r.asked(one, "client_notification_token", nil)))
 	r.refused("no notification token", missing, http.StatusBadRequest, ciba.InvalidRequest)
-}
-
-// discovery is discovery-end-point-verification.
-func (h *host) discovery(t *testing.T) {
-	t.Parallel()
-	has := func(name string, any ...string) {
-		t.Helper()
-		list, _ := h.meta[name].([]interface{})
-		for _, v := range list {
-			if s, _ := v.(string); slices.Contains(any, s) {
-				return
-			}
-		}
-		t.Errorf("%s: %v has none of %v", name, h.meta[name], any)
-	}
-	has("id_token_signing_alg_values_supported", "PS256", "ES256")
-	has("token_endpoint_auth_methods_supported", "private_key_jwt")
-	has("token_endpoint_auth_methods_supported", "self_signed_tls_client_auth")
-	has("token_endpoint_auth_signing_alg_values_supported", "PS256", "ES256")
-	has("grant_types_supported", ciba.GrantCIBA)
-	has("backchannel_token_delivery_modes_supported", "poll")
-	has("backchannel_token_delivery_modes_supported", "ping")
-	has("backchannel_authentication_request_signing_alg_values_supported", "PS256", "ES256")
-	has("acr_values_supported", consent.ACRTap)
-	if h.meta["issuer"] != h.issuer || h.meta["tls_client_certificate_bound_access_tokens"] != true {
-		t.Errorf("metadata: %v", h.meta)
-	}
-	if _, ok := h.meta["backchannel_user_code_parameter_supported"].(bool); !ok {
-		t.Error("whether there are user codes is not said")
-	}
-	if v, ok := h.meta["response_types_supported"].([]interface{}); !ok || len(v) != 0 {
-		t.Errorf("response_types_supported: %v", h.meta["response_types_supported"])
-	}
-	for name, v := range h.meta {
-		if strings.HasSuffix(name, "_endpoint") && !strings.HasPrefix(v.(string), "https://") {
-			t.Errorf("%s: %v", name, v)
-		}
-	}
-	aliases, _ := h.meta["mtls_endpoint_aliases"].(map[string]any)
-	for name, v := range aliases {
-		if !strings.HasSuffix(name, "_endpoint") || name == "authorization_endpoint" || h.meta[name] == nil || !strings.HasPrefix(v.(string), h.mtls) {
-			t.Errorf("mtls_endpoint_aliases.%s: %v", name, v)
-		}
-	}
-	res, err := h.client(nil).Get(h.meta["authorization_endpoint"].(string))
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.StatusCode/100 != 4 {
-		t.Errorf("the authorization endpoint answers %d", res.StatusCode)
-	}
-}
-
-// tlsVersions: TLS 1.2 with the suites that FAPI leaves, or 1.3, at every
-// endpoint that the suite looks at.
-func (h *host) tlsVersions(t *testing.T) {
-	t.Parallel()
-	fapi := []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}
-	var others []uint16
-	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		if !slices.Contains(fapi, s.ID) && slices.Contains(s.SupportedVersions, tls.VersionTLS12) {
-			others = append(others, s.ID)
-		}
-	}
-	for _, base := range []string{h.issuer, h.mtls} {
-		u, err := url.Parse(base)
-		if err != nil {
-			t.Fatal(err)
-		}
-		dial := func(low, high uint16, suites []uint16) error {
-			c, err := tls.Dial("tcp", u.Host, &tls.Config{RootCAs: h.roots, MinVersion: low, MaxVersion: high, CipherSuites: suites})
-			if err == nil {
-				c.Close()
-			}
-			return err
-		}
-		if err := dial(tls.VersionTLS13, tls.VersionTLS13, nil); err != nil {
-			t.Errorf("%s: TLS 1.3: %v", base, err)
-		}
-		for _, s := range fapi {
-			if err := dial(tls.VersionTLS12, tls.VersionTLS12, []uint16{s}); err != nil {
-				t.Errorf("%s: %s: %v", base, tls.CipherSuiteName(s), err)
-			}
-		}
-		for _, s := range others {
-			if dial(tls.VersionTLS12, tls.VersionTLS12, []uint16{s}) == nil {
-				t.Errorf("%s takes %s", base, tls.CipherSuiteName(s))
-			}
-		}
-		if dial(tls.VersionTLS10, tls.VersionTLS11, nil) == nil {
-			t.Errorf("%s takes TLS 1.1", base)
-		}
-	}
 }

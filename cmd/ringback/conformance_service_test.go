@@ -1,0 +1,108 @@
+//go:build e2e
+
+package main
+
+import (
+	"crypto/tls"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"ringback/ciba"
+	"ringback/consent"
+)
+
+// discovery is discovery-end-point-verification.
+func (h *host) discovery(t *testing.T) {
+	t.Parallel()
+	has := func(name string, any ...string) {
+		t.Helper()
+		list, _ := h.meta[name].([]interface{})
+		for _, v := range list {
+			if s, _ := v.(string); slices.Contains(any, s) {
+				return
+			}
+		}
+		t.Errorf("%s: %v has none of %v", name, h.meta[name], any)
+	}
+	has("id_token_signing_alg_values_supported", "PS256", "ES256")
+	has("token_endpoint_auth_methods_supported", "private_key_jwt")
+	has("token_endpoint_auth_methods_supported", "self_signed_tls_client_auth")
+	has("token_endpoint_auth_signing_alg_values_supported", "PS256", "ES256")
+	has("grant_types_supported", ciba.GrantCIBA)
+	has("backchannel_token_delivery_modes_supported", "poll")
+	has("backchannel_token_delivery_modes_supported", "ping")
+	has("backchannel_authentication_request_signing_alg_values_supported", "PS256", "ES256")
+	has("acr_values_supported", consent.ACRTap)
+	if h.meta["issuer"] != h.issuer || h.meta["tls_client_certificate_bound_access_tokens"] != true {
+		t.Errorf("metadata: %v", h.meta)
+	}
+	if _, ok := h.meta["backchannel_user_code_parameter_supported"].(bool); !ok {
+		t.Error("whether there are user codes is not said")
+	}
+	if v, ok := h.meta["response_types_supported"].([]interface{}); !ok || len(v) != 0 {
+		t.Errorf("response_types_supported: %v", h.meta["response_types_supported"])
+	}
+	for name, v := range h.meta {
+		if strings.HasSuffix(name, "_endpoint") && !strings.HasPrefix(v.(string), "https://") {
+			t.Errorf("%s: %v", name, v)
+		}
+	}
+	aliases, _ := h.meta["mtls_endpoint_aliases"].(map[string]any)
+	for name, v := range aliases {
+		if !strings.HasSuffix(name, "_endpoint") || name == "authorization_endpoint" || h.meta[name] == nil || !strings.HasPrefix(v.(string), h.mtls) {
+			t.Errorf("mtls_endpoint_aliases.%s: %v", name, v)
+		}
+	}
+	res, err := h.client(nil).Get(h.meta["authorization_endpoint"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode/100 != 4 {
+		t.Errorf("the authorization endpoint answers %d", res.StatusCode)
+	}
+}
+
+// tlsVersions: TLS 1.2 with the suites that FAPI leaves, or 1.3, at every
+// endpoint that the suite looks at.
+func (h *host) tlsVersions(t *testing.T) {
+	t.Parallel()
+	fapi := []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}
+	var others []uint16
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		if !slices.Contains(fapi, s.ID) && slices.Contains(s.SupportedVersions, tls.VersionTLS12) {
+			others = append(others, s.ID)
+		}
+	}
+	for _, base := range []string{h.issuer, h.mtls} {
+		u, err := url.Parse(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dial := func(low, high uint16, suites []uint16) error {
+			c, err := tls.Dial("tcp", u.Host, &tls.Config{RootCAs: h.roots, MinVersion: low, MaxVersion: high, CipherSuites: suites})
+			if err == nil {
+				c.Close()
+			}
+			return err
+		}
+		if err := dial(tls.VersionTLS13, tls.VersionTLS13, nil); err != nil {
+			t.Errorf("%s: TLS 1.3: %v", base, err)
+		}
+		for _, s := range fapi {
+			if err := dial(tls.VersionTLS12, tls.VersionTLS12, []uint16{s}); err != nil {
+				t.Errorf("%s: %s: %v", base, tls.CipherSuiteName(s), err)
+			}
+		}
+		for _, s := range others {
+			if dial(tls.VersionTLS12, tls.VersionTLS12, []uint16{s}) == nil {
+				t.Errorf("%s takes %s", base, tls.CipherSuiteName(s))
+			}
+		}
+		if dial(tls.VersionTLS10, tls.VersionTLS11, nil) == nil {
+			t.Errorf("%s takes TLS 1.1", base)
+		}
+	}
+}

@@ -119,8 +119,10 @@ func needsKey(who caller) error {
 		return nil
 	case who.DPoPBound && !who.CertificateBound:
 		return refuse(InvalidRequest, "DPoP: this client's tokens are bound to a key, send a proof of it")
+	case who.CertificateBound && !who.DPoPBound:
+		return refuse(InvalidRequest, "this client's tokens are bound to a key: use the mTLS address with its certificate")
 	}
-	return refuse(InvalidRequest, "this client's tokens are bound to a key: use the mTLS address with its certificate%s", map[bool]string{true: "", false: ", or send a DPoP proof"}[who.CertificateBound && !who.DPoPBound])
+	return refuse(InvalidRequest, "this client's tokens are bound to a key: use the mTLS address with its certificate, or send a DPoP proof")
 }
 
 // confirmation is the cnf claim of a token (RFC 7800 §3.1).

@@ -36,10 +36,12 @@ const (
 	maxType      = 32
 )
 
-// halfOrder is half the order of P-256. Only the smaller of the two valid
-// values of s is made and read, so that a signature has one form.
-var order = elliptic.P256().Params().N
-var halfOrder = new(big.Int).Rsh(order, 1)
+// Of the two valid values of s only the smaller is made and read, at most half
+// the order of P-256, so that a signature has one form.
+var (
+	order     = elliptic.P256().Params().N
+	halfOrder = new(big.Int).Rsh(order, 1)
+)
 
 // signer is one private key for ES256.
 type signer struct {

@@ -26,9 +26,9 @@ Flags of add:
 
 link lets an agent name this person. user-code sends a message with which the
 person chooses the code that agents with backchannel_user_code_parameter must
-give; an earlier code counts until a new one is chosen. remove erases: open requests are withdrawn
-and the key under which everything about the person is kept is destroyed, so
-that no backup of the data can be read either.
+give; an earlier code counts until a new one is chosen. remove erases: open
+requests are withdrawn and the key under which everything about the person is
+kept is destroyed, so that no backup of the data can be read either.
 ` + operatorUsage
 
 // person manages approvers.

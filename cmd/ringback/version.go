@@ -16,7 +16,7 @@ var specifications = [][2]string{
 	{"CIBA", "OpenID Connect Client-Initiated Backchannel Authentication Core 1.0: poll, ping and push, signed requests, user codes"},
 	{"FAPI-CIBA", "Implementer's Draft 1, per client"},
 	{"OpenID Connect", "Core 1.0: ID token; Discovery 1.0"},
-	{"RFC 6749", "OAuth 2.0: client authentication, client credentials, errors"},
+	{"RFC 6749", "OAuth 2.0: client authentication, client credentials, refresh tokens, errors"},
 	{"RFC 7009", "revocation"},
 	{"RFC 7523", "private_key_jwt; audience by RFC 7523bis, or as CIBA Core has it per client"},
 	{"RFC 7591", "dynamic registration with initial access tokens; RFC 7592: managing it"},

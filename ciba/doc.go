@@ -4,6 +4,9 @@
 // person has to agree (draft-ietf-oauth-deferred-token-response-01), discovery,
 // token introspection (RFC 7662) and revocation (RFC 7009).
 //
+// Clients prove who they are by a secret, a key or a certificate, may sign what
+// they ask, and have their tokens bound to a key (RFC 9449, RFC 8705).
+//
 // Start with [NewServer] and [Server.Register]. Every POST goes the same way:
 // [Server.receive] reads one bounded form and authenticates the client, one
 // method turns the form into an answer or an error, and writeError is the only

@@ -31,8 +31,9 @@ NAME is what people read when this agent asks. Flags of add:
   --host NAME        host that you have verified to be the agent's, shown beside the name
   --metadata FILE    a JSON object with any further members; flags win
 
-add prints the secret of a client that has one, once, and a first request. renew makes a further secret;
-the one before works until the next renewal. remove withdraws what is open.
+add prints the secret of a client that has one, once, and a first request. renew
+makes a further secret; the one before works until the next renewal. remove
+withdraws what is open.
 ` + operatorUsage
 
 // client manages agents.

@@ -3,7 +3,6 @@ package ciba_test
 import (
 	"crypto/sha256"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"

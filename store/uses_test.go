@@ -131,6 +131,61 @@ func TestShardsCannotBeChosen(t *testing.T) {
 	}
 }
 
+// TestUsesAndClocks sets the clock on the wall by mistake and sets it right
+// again while others come: what was used is good once, whichever clock its end
+// was set by.
+func TestUsesAndClocks(t *testing.T) {
+	t.Parallel()
+	for _, step := range []time.Duration{2 * time.Minute, 5 * time.Minute, time.Hour, 3 * time.Hour, -5 * time.Minute, -time.Hour} {
+		c := newStill()
+		u := newUses(c.now, usesMost)
+		var gone time.Duration // what a clock shows that nobody sets
+		u.steady = func(time.Time) time.Duration { return gone }
+		pass := func(d time.Duration) {
+			gone += d
+			c.at = c.at.Add(d)
+			for i := range 4 * useShards { // somebody comes to most shards
+				if first, err := u.first(fmt.Sprint("other", gone, c.at, i), c.at.Add(time.Minute)); !first || err != nil {
+					t.Fatal(first, err)
+				}
+			}
+		}
+		used := map[string]time.Time{}
+		use := func(name string) {
+			for i, ahead := range []time.Duration{time.Minute, 10 * time.Minute, onceFor} {
+				key := fmt.Sprint(name, i)
+				used[key] = c.at.Add(ahead)
+				if first, err := u.first(key, used[key]); !first || err != nil {
+					t.Fatalf("%s: first = %v, %v", key, first, err)
+				}
+			}
+		}
+		again := func(when string) {
+			t.Helper()
+			for key, until := range used {
+				if until.After(c.at.Add(onceFor)) {
+					continue // refused by whoever asks
+				}
+				if first, err := u.first(key, until); first || err != nil {
+					t.Errorf("set by %v, %s: %s is good again (%v)", step, when, key, err)
+				}
+			}
+		}
+		use("before")
+		c.at = c.at.Add(step)
+		for range 3 {
+			pass(usesSweep)
+			again("by the wrong clock")
+		}
+		use("meanwhile")
+		c.at = c.at.Add(-step)
+		for range 70 {
+			again("by the right clock")
+			pass(usesSweep)
+		}
+	}
+}
+
 func TestUsesGiveMemoryBack(t *testing.T) {
 	t.Parallel()
 	c := newStill()
@@ -211,7 +266,7 @@ func BenchmarkUses(b *testing.B) {
 	before, sweeps := processorTime(), 0
 	for b.Loop() {
 		for i := range u.shards {
-			u.shards[i].sweep(time.Now())
+			u.shards[i].sweep(time.Now(), instant{})
 			sweeps++
 		}
 	}

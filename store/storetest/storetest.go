@@ -199,6 +199,7 @@ func (h *House) Renewal(req *consent.Request, n int) consent.Renewal {
 type Server struct {
 	URL     string // for clients
 	Monitor string // monitoring address
+	Dir     string // its files
 
 	srv *server.Server
 }
@@ -223,7 +224,7 @@ func NewServer(t testing.TB, change ...func(*server.Options)) *Server {
 	if !srv.ReadyForConnections(30 * time.Second) {
 		t.Fatal("the NATS server does not start")
 	}
-	s := &Server{URL: srv.ClientURL(), srv: srv}
+	s := &Server{URL: srv.ClientURL(), Dir: opts.StoreDir, srv: srv}
 	if addr := srv.MonitorAddr(); addr != nil {
 		s.Monitor = fmt.Sprintf("http://%s", addr)
 	}

@@ -112,6 +112,12 @@ func open(t testing.TB, extra ...consent.Client) *house {
 // reaching is open with a choice of what may be called.
 func reaching(t testing.TB, cfg outbound.Config, extra ...consent.Client) *house {
 	t.Helper()
+	return keeping(t, func(*store.Config) {}, cfg, extra...)
+}
+
+// keeping is reaching with a choice of the store.
+func keeping(t testing.TB, in func(*store.Config), cfg outbound.Config, extra ...consent.Client) *house {
+	t.Helper()
 	h := &house{t: t, log: new(strings.Builder)}
 	h.policy.Store(&consent.Policy{
 		Scopes:    map[string]consent.Scope{"calendar": {}, "payments": {MinACR: consent.ACRMatch}},
@@ -120,7 +126,7 @@ func reaching(t testing.TB, cfg outbound.Config, extra ...consent.Client) *house
 		HintIssuers: map[string]consent.HintIssuer{},
 	})
 	log := slog.New(slog.NewJSONHandler(h, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	h.House = storetest.New(t, func(c *store.Config) { c.Dev, c.Now, c.Log = true, h.now, log })
+	h.House = storetest.New(t, func(c *store.Config) { c.Dev, c.Now, c.Log = true, h.now, log }, in)
 	clients := append([]consent.Client{
 		client("agent"), client("other"),
 		client("pinged", func(c *consent.Client) {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package ciba_test
+
+const slowdown = 1

@@ -8,4 +8,5 @@ const (
 	manyWebhooks  = 100_000 / slowdown
 	manyCodes     = 1_000_000 / slowdown
 	manyCrossings = 1000 / slowdown
+	manyLate      = 1000 / slowdown
 )

@@ -8,4 +8,5 @@ const (
 	manyWebhooks  = 10_000 / slowdown
 	manyCodes     = 3000 / slowdown
 	manyCrossings = 100 / slowdown
+	manyLate      = 20 / slowdown
 )

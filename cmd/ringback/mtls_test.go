@@ -21,6 +21,12 @@ import (
 // tls.key and ca.pem, until the test ends.
 func startDev(t *testing.T, text string) *service {
 	t.Helper()
+	return start(t, text, true)
+}
+
+// start is startDev for any kind of run.
+func start(t *testing.T, text string, dev bool) *service {
+	t.Helper()
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{"tls.crt": pems().cert, "tls.key": pems().key, "ca.pem": pems().ca} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
@@ -33,7 +39,12 @@ func startDev(t *testing.T, text string) *service {
 	}
 	said := new(spoken)
 	a := &app{stdout: said, stderr: said, now: time.Now, getenv: environ("T", strong)}
-	s := a.newService(Sources{File: file, Dev: true, Getenv: a.getenv})
+	if !dev {
+		if code := a.run(t.Context(), []string{"init", "--config", file}); code != 0 {
+			t.Fatalf("init = %d:\n%s", code, said)
+		}
+	}
+	s := a.newService(Sources{File: file, Dev: dev, Getenv: a.getenv})
 	up, ended := make(chan struct{}), make(chan error, 1)
 	s.up = func() { close(up) }
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

@@ -1,14 +1,17 @@
 package ciba
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"ringback/consent"
 	"ringback/keys"
@@ -75,23 +78,23 @@ type audience struct {
 }
 
 func (a *audience) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil && b[0] == '"' {
-		a.list, a.single = []string{one}, true
+	if b[0] != '"' {
+		return json.Unmarshal(b, &a.list)
+	}
+	a.list, a.single = make([]string, 1), true
+	if one := b[1 : len(b)-1]; bytes.IndexByte(one, '\\') < 0 && utf8.Valid(one) { // as it is in nearly all
+		a.list[0] = string(one)
 		return nil
 	}
-	return json.Unmarshal(b, &a.list)
+	return json.Unmarshal(b, &a.list[0])
 }
 
 // moment is a NumericDate (RFC 7519 §2); zero when absent.
 type moment struct{ time.Time }
 
 func (m *moment) UnmarshalJSON(b []byte) error {
-	var n float64
-	if err := json.Unmarshal(b, &n); err != nil {
-		return err
-	}
-	if b[0] == 'n' || n < 1 || n > math.MaxInt32*4 {
+	n, err := strconv.ParseFloat(string(b), 64) // of JSON, so what it takes is a number
+	if err != nil || !(n >= 1 && n <= math.MaxInt32*4) {
 		return errors.New("not a time")
 	}
 	whole, part := math.Modf(n)

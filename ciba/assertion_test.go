@@ -83,7 +83,8 @@ func TestAssertion(t *testing.T) {
 	} {
 		h.refused(tt.name, send(tt.assertion), http.StatusUnauthorized, ciba.InvalidClient, tt.says)
 	}
-	h.refused("another client_id beside it", send(ec.sign(nil, good), "client_id", "rsa"), http.StatusUnauthorized, ciba.InvalidClient, "client_id")
+	h.refused("another client_id beside it", send(ec.sign(nil, good), "client_id", "rsa"), http.StatusUnauthorized, ciba.InvalidClient, "")
+	h.refused("another client_id of the same key", send(ec.sign(nil, good), "client_id", "lenient"), http.StatusUnauthorized, ciba.InvalidClient, "iss and sub")
 	h.refused("with a secret", send(ec.sign(nil, good), "client_secret", secret), http.StatusBadRequest, ciba.InvalidRequest, "one method")
 	h.refused("another type", send(ec.sign(nil, good), "client_assertion_type", "urn:x"), http.StatusUnauthorized, ciba.InvalidClient, kind)
 	h.refused("a secret instead", h.post("/bc-authorize", "ec", params("scope", "openid", "login_hint", "alice")), http.StatusUnauthorized, ciba.InvalidClient, "")

@@ -109,11 +109,11 @@ func readCredentials(r *http.Request, f form) (credentials, error) {
 		if c.assertion == "" || kind != assertionType {
 			return c, refuse(InvalidClient, "client_assertion: send a JWT in it, and client_assertion_type %s", assertionType)
 		}
-		_, id := unverified(c.assertion)
-		if id == "" || c.id != "" && c.id != id {
-			return c, refuse(InvalidClient, "client_assertion: not a JWT whose iss and sub are the client_id")
+		if c.method = consent.MethodPrivateKeyJWT; c.id == "" { // else the verified claims are held against it
+			if _, c.id = unverified(c.assertion); c.id == "" {
+				return c, refuse(InvalidClient, "client_assertion: not a JWT whose iss and sub are the client_id")
+			}
 		}
-		c.id, c.method = id, consent.MethodPrivateKeyJWT
 	case c.secret != "":
 		c.method = consent.MethodPost
 	case c.certificate != nil:

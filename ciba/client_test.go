@@ -50,7 +50,7 @@ func TestClientAuthentication(t *testing.T) {
 		{"client without a secret", basic("nobody", secret), with(), ciba.InvalidClient, "secret"},
 		{"basic without base64", "Basic agent:" + secret, with(), ciba.InvalidClient, "Authorization: "},
 		{"bearer", "Bearer " + secret, with(), ciba.InvalidClient, "Authorization: "},
-		{"assertion", "", with("client_id", "agent", "client_assertion", "x", "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"), ciba.InvalidClient, "client_assertion: "},
+		{"assertion", "", with("client_id", "agent", "client_assertion", "x", "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"), ciba.InvalidClient, "registered"},
 		{"client_id of another", basic("agent", secret), with("client_id", "other"), ciba.InvalidClient, "client_id: "},
 		{"two methods", basic("agent", secret), with("client_id", "agent", "client_secret", secret), ciba.InvalidRequest, "one method"},
 		{"two methods, one an assertion", basic("agent", secret), with("client_assertion", "x"), ciba.InvalidRequest, "one method"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -29,6 +30,12 @@ func (c *Config) readRegistration(r *reader, top *section) {
 		s.wrong("profile", "%q is unknown: use %s, or leave it out", reg.Profile, consent.ProfileFAPI)
 	}
 	reg.People, reg.Scope, reg.DefaultResource, reg.Resources = c.readAllowed(s)
+	for _, name := range slices.Sorted(maps.Keys(c.Policy.Scopes)) {
+		if reg.Scope == "" && c.Policy.Scopes[name].Unattended {
+			s.wrong("scope", "missing, and %s is unattended: clients that register themselves would get it without anybody being asked, so list the scopes that they may have", name)
+			break
+		}
+	}
 	if s.need("tokens", "[{name: partner, token: {env: REGISTRATION_TOKEN}}]") && len(s.list("tokens")) == 0 {
 		s.wrong("tokens", "empty, so nobody could register a client: name a token, or remove `registration`")
 	}

@@ -95,6 +95,7 @@ func TestMistakes(t *testing.T) {
 		{"registration token twice", "registration: {default_resource: 'https://a.example', tokens: [{name: a, token: {env: T}}, {name: b, token: {env: T}}]}", "ringback.yaml:3: registration.tokens[1].token: this token is that of a already"},
 		{"registration token of no name", "registration: {default_resource: 'https://a.example', tokens: [{name: 'a b', token: {env: T}}]}", "ringback.yaml:3: registration.tokens[0].name: \"a b\" is not a name"},
 		{"registration token of an address", "registration: {default_resource: 'https://a.example', tokens: [{name: a, token: {env: T}, hosts: [a.example, 10.0.0.7]}]}", "ringback.yaml:3: registration.tokens[0].hosts[1]: \"10.0.0.7\" is not a host name"},
+		{"registration for what nobody is asked about", "scopes: [{name: reports, words: {en: read reports}, unattended: true}]\nregistration: {default_resource: 'https://a.example', tokens: [{name: a, token: {env: T}}]}", "ringback.yaml:4: registration.scope: missing, and reports is unattended"},
 		{"registration profile", "registration: {default_resource: 'https://a.example', profile: x, tokens: [{name: a, token: {env: T}}]}", "ringback.yaml:3: registration.profile: \"x\" is unknown"},
 		{"scope name", `scopes: [{name: "a b", words: {en: x}}]`, "ringback.yaml:3: scopes[0].name: \"a b\" is not a scope"},
 		{"scope twice", `scopes: [{name: a, words: {en: x}}, {name: a, words: {en: x}}]`, "ringback.yaml:3: scopes[1].name: the scope a stands twice"},

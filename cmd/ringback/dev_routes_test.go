@@ -1,15 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/labstack/echo/v4"
@@ -21,43 +16,17 @@ import (
 // other run, on either listener, whatever the file says.
 func TestNoDevRoutes(t *testing.T) {
 	t.Parallel()
-	dir, public, manage := t.TempDir(), freeAddress(t), freeAddress(t)
-	file := filepath.Join(dir, "ringback.yaml")
-	text := fmt.Sprintf(`issuer: http://%s
+	public, manage := freeAddress(t), freeAddress(t)
+	start(t, fmt.Sprintf(`issuer: http://%s
 listen: %s
 manage: %s
-data: %s
-root_key: {file: %s}
+data: DIR/data
+root_key: {file: DIR/root.key}
 channels: {sms: {account_sid: AC00000000000000000000000000000000, auth_token: {env: T}, from: "+12025550199"}}
-`, public, public, manage, filepath.Join(dir, "data"), filepath.Join(dir, "root.key"))
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var said bytes.Buffer
-	a := &app{stdout: &said, stderr: &said, now: time.Now, getenv: environ("T", strong)}
-	if code := a.run(t.Context(), []string{"init", "--config", file}); code != 0 {
-		t.Fatalf("init = %d:\n%s", code, said.String())
-	}
-	s := a.newService(Sources{File: file, Getenv: a.getenv})
-	up, ended := make(chan struct{}), make(chan error, 1)
-	s.up = func() { close(up) }
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { ended <- s.run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("stopping: %v", err)
-		}
-	}()
-	select {
-	case <-up:
-	case err := <-ended:
-		ended <- err
-		t.Fatalf("serve: %v\n%s", err, said.String())
-	}
+`, public, public, manage), false)
 	status := func(method, url string) int {
 		t.Helper()
-		req, err := http.NewRequestWithContext(ctx, method, url, nil)
+		req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

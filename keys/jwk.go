@@ -10,7 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -140,9 +140,27 @@ func (k *jwk) verifies(signed, signature []byte) bool {
 // verifyES256 checks 64 bytes, r and s (RFC 7518 §3.4).
 func verifyES256(key *ecdsa.PublicKey, signed, signature []byte) bool {
 	digest := sha256.Sum256(signed)
-	r := new(big.Int).SetBytes(signature[:signatureLen/2])
-	s := new(big.Int).SetBytes(signature[signatureLen/2:])
-	return ecdsa.Verify(key, digest[:], r, s)
+	return ecdsa.VerifyASN1(key, digest[:], inDER(signature))
+}
+
+// inDER is a signature of 64 bytes as a SEQUENCE of two INTEGERs (RFC 3279
+// §2.2.3), the form that [ecdsa.VerifyASN1] takes.
+func inDER(signature []byte) []byte {
+	const sequence, integer = 0x30, 0x02
+	der := make([]byte, 2, 2+2*(2+1)+signatureLen)
+	for n := range slices.Chunk(signature, signatureLen/2) {
+		for len(n) > 1 && n[0] == 0 {
+			n = n[1:]
+		}
+		if n[0] < 0x80 {
+			der = append(der, integer, byte(len(n)))
+		} else {
+			der = append(der, integer, byte(len(n)+1), 0) // else it would be negative
+		}
+		der = append(der, n...)
+	}
+	der[0], der[1] = sequence, byte(len(der)-2)
+	return der
 }
 
 // verifyPS256 checks a signature whose salt is as long as its hash (RFC 7518

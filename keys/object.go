@@ -16,7 +16,10 @@ const (
 	fewNames = 16
 )
 
-var errObject = errors.New("not one JSON object")
+var (
+	errObject = errors.New("not one JSON object")
+	errDeep   = fmt.Errorf("nested deeper than %d", maxDepth)
+)
 
 // checkObject refuses what encoding/json would read in more than one way:
 // repeated members, members that differ in case only, invalid UTF-8, text
@@ -42,9 +45,11 @@ type walk struct {
 
 // object reads from one brace to the other.
 func (w *walk) object(depth int, take func(name, value []byte) error) error {
-	var few [fewNames][]byte
-	seen := names{few: few[:0]}
-	return w.each(depth, func() error {
+	if depth == maxDepth {
+		return errDeep
+	}
+	var seen names
+	for w.at++; w.more(); {
 		name, err := decodeText(w.text())
 		if err != nil {
 			return err
@@ -56,31 +61,45 @@ func (w *walk) object(depth int, take func(name, value []byte) error) error {
 		w.at++ // the colon
 		w.space()
 		start := w.at
-		if err := w.value(depth + 1); err != nil || take == nil {
+		if err := w.value(depth + 1); err != nil {
 			return err
 		}
-		return take(name, w.data[start:w.at])
-	})
+		if take == nil {
+			continue
+		}
+		if err := take(name, w.data[start:w.at]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// each reads from one bracket to the other and calls next at each element.
-func (w *walk) each(depth int, next func() error) error {
+// list reads from one bracket to the other.
+func (w *walk) list(depth int) error {
 	if depth == maxDepth {
-		return fmt.Errorf("nested deeper than %d", maxDepth)
+		return errDeep
 	}
-	for w.at++; ; w.at++ {
-		if w.space(); w.data[w.at] == '}' || w.data[w.at] == ']' {
-			break // there are no elements
-		}
-		if err := next(); err != nil {
+	for w.at++; w.more(); {
+		if err := w.value(depth + 1); err != nil {
 			return err
 		}
-		if w.space(); w.data[w.at] != ',' {
-			break
-		}
 	}
-	w.at++
 	return nil
+}
+
+// more goes to the next element, or behind the brace or bracket that ends
+// them.
+func (w *walk) more() bool {
+	w.space()
+	switch w.data[w.at] {
+	case '}', ']':
+		w.at++
+		return false
+	case ',':
+		w.at++
+		w.space()
+	}
+	return true
 }
 
 // value reads any value.
@@ -89,7 +108,7 @@ func (w *walk) value(depth int) error {
 	case '{':
 		return w.object(depth, nil)
 	case '[':
-		return w.each(depth, func() error { return w.value(depth + 1) })
+		return w.list(depth)
 	case '"':
 		w.text()
 	default: // a number, true, false, null
@@ -118,34 +137,36 @@ func (w *walk) space() {
 	}
 }
 
-// names are the members of one object: a few in a list, more in a set.
+// names are the members of one object: a few in an array, more in a set.
 type names struct {
-	few  [][]byte
-	many map[string]bool // folded
+	few  [fewNames][]byte
+	n    int             // how many of few there are
+	many map[string]bool // folded; nil as long as few holds them
 }
 
 // add reports whether encoding/json takes name for none that is there.
-func (n *names) add(name []byte) bool {
-	if n.many == nil {
-		for _, other := range n.few {
+func (s *names) add(name []byte) bool {
+	if s.many == nil {
+		for _, other := range s.few[:s.n] {
 			if bytes.EqualFold(name, other) {
 				return false
 			}
 		}
-		if len(n.few) < fewNames {
-			n.few = append(n.few, name)
+		if s.n < fewNames {
+			s.few[s.n] = name
+			s.n++
 			return true
 		}
-		n.many = make(map[string]bool, 2*fewNames)
-		for _, other := range n.few {
-			n.many[fold(other)] = true
+		s.many = make(map[string]bool, 2*fewNames)
+		for _, other := range s.few {
+			s.many[fold(other)] = true
 		}
 	}
 	folded := fold(name)
-	if n.many[folded] {
+	if s.many[folded] {
 		return false
 	}
-	n.many[folded] = true
+	s.many[folded] = true
 	return true
 }
 

@@ -26,8 +26,9 @@ const onceSkew = 5 * time.Second
 // remembers it until the time given. What is over already is not first; more
 // than an hour and a minute ahead is an error. consent.ErrUnavailable when too
 // much is remembered or the server does not answer; after that the key may
-// count as seen. Keys are hashed, and kept in memory only: a restart of the
-// embedded store, or of the external server, forgets them.
+// count as seen. Keys are hashed. The embedded store remembers them over a
+// restart, but for the last moment before the process was killed; a restart of
+// the external server forgets them.
 func (s *Store) Once(ctx context.Context, key string, until time.Time) (bool, error) {
 	if s.exclusive {
 		return s.uses.first(key, until)

@@ -178,12 +178,14 @@ func (s *Store) prepare(ctx context.Context) error {
 	s.writer = binary.BigEndian.Uint32(mark[:])
 	s.ready = make(chan struct{})
 	s.index = newIndex(s.cfg.Now)
-	if s.exclusive {
-		s.uses = newUses(s.cfg.Now, usesMost)
-	}
 	s.recent = newCache(cacheSize, s.cfg.Now)
 	var background context.Context
 	background, s.stop = context.WithCancel(context.Background())
+	if s.exclusive {
+		if err := s.openUses(background); err != nil {
+			return err
+		}
+	}
 	s.begin = func() { s.running.Go(func() { s.follow(background) }) }
 	if err := s.names.createVolatile(ctx, s.js); err != nil {
 		return err

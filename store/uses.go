@@ -34,6 +34,7 @@ type uses struct {
 	steady func(now time.Time) time.Duration // since start, by a clock that nobody sets
 	seed   maphash.Seed                      // nobody outside can choose keys of one shard
 	most   int                               // in one shard
+	notes  *useNotes                         // for the next start; nil: none
 	shards [useShards]useShard
 }
 
@@ -74,7 +75,7 @@ func (u *uses) instant(now time.Time, ahead time.Duration, round func(float64) f
 func (u *uses) first(key string, until time.Time) (bool, error) {
 	sum := sha256.Sum256([]byte(key))
 	half := [16]byte(sum[:])
-	sh := &u.shards[maphash.String(u.seed, key)%useShards]
+	sh := u.shard(half)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	now := u.now() // under the lock: what was over for an earlier caller is over for this one
@@ -95,7 +96,25 @@ func (u *uses) first(key string, until time.Time) (bool, error) {
 	}
 	sh.until[half] = u.instant(now, ahead, math.Ceil)
 	sh.peak = max(sh.peak, len(sh.until))
+	if u.notes != nil {
+		u.notes.add(half, until)
+	}
 	return true, nil
+}
+
+// shard is where a key is remembered.
+func (u *uses) shard(half [16]byte) *useShard {
+	return &u.shards[maphash.Bytes(u.seed, half[:])%useShards]
+}
+
+// remember takes a note of an earlier process.
+func (u *uses) remember(half [16]byte, until time.Time) {
+	sh := u.shard(half)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	now := u.now()
+	sh.until[half] = u.instant(now, min(until.Sub(now), onceFor), math.Ceil)
+	sh.peak = max(sh.peak, len(sh.until))
 }
 
 // sweep forgets what is over. sh.mu is held.

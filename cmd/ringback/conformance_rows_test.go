@@ -27,7 +27,11 @@ func (r *run) rows() {
 	r.in("parameters that succeed", (*run).succeeding)
 	r.in("request objects that fail", (*run).badRequests)
 	r.in("wrong auth_req_id", (*run).wrongID)
-	r.in("client authentication that fails", (*run).badClients)
+	if r.auth == "mtls" {
+		r.in("client_id of another client", (*run).otherClientID)
+	} else {
+		r.in("assertions that fail", (*run).badAssertions)
+	}
 	r.in("holder of key", (*run).holderOfKey)
 	r.in("protected resource", (*run).protected)
 	if r.mode == "ping" {
@@ -139,7 +143,9 @@ func (r *run) badRequests() {
 		{"algorithm-is-bad", badly(r.sign(one, r.asked(one)))},
 		{"algorithm-is-RS256", r.signed(one, jose.RS256, "", r.asked(one))},
 		{"signed-by-other-client", r.signed(&r.two, r.two.alg(), "", r.asked(one))},
-		{"multiple-hints", r.sign(one, r.asked(one, "login_hint", "alice", "id_token_hint", "x"))},
+		// What they name is nobody and nothing: that there are two comes first.
+		{"multiple-hints", r.sign(one, r.asked(one, "login_hint", "nobody@elsewhere.example", "login_hint_token", "x", "binding_message", nil))},
+		{"multiple-hints, one an ID token", r.sign(one, r.asked(one, "login_hint", "alice", "id_token_hint", "x"))},
 	} {
 		r.refused(tt.name, r.ask(one, tt.request), http.StatusBadRequest, ciba.InvalidRequest)
 	}
@@ -167,50 +173,6 @@ func badly(token string) string {
 		raw[j] ^= 0x5A
 	}
 	return token[:i] + base64.RawURLEncoding.EncodeToString(raw)
-}
-
-func (r *run) wrongID() {
-	id := r.decided(r.sign(&r.one, r.asked(&r.one)))
-	r.refused("the other client", r.redeem(&r.two, id), http.StatusBadRequest, ciba.InvalidGrant)
-	r.token(&r.one, id)
-}
-
-func (r *run) badClients() {
-	one, two := &r.one, &r.two
-	id := r.decided(r.sign(one, r.asked(one)))
-	if r.auth == "mtls" {
-		r.refused("another client_id beside certificate and request",
-			r.ask(one, r.sign(one, r.asked(one)), func(v url.Values) { v.Set("client_id", two.ID) }), http.StatusUnauthorized, ciba.InvalidClient)
-		r.refused("another client_id for the token",
-			r.redeem(one, id, func(v url.Values) { v.Set("client_id", two.ID) }), http.StatusUnauthorized, ciba.InvalidClient)
-	} else {
-		without := func(v url.Values) { v.Del("client_assertion"); v.Del("client_assertion_type") }
-		r.refused("no assertion for the token", r.redeem(one, id, without), 0, ciba.InvalidClient, ciba.InvalidRequest)
-		a := r.ask(one, r.sign(one, r.asked(one)), without)
-		r.refused("no assertion", a, bcErrors[a.str("error")], ciba.InvalidClient, ciba.InvalidRequest, ciba.AccessDenied)
-		rs256 := func(v url.Values) {
-			v.Set("client_assertion", r.signed(one, jose.RS256, "", map[string]any{
-				"iss": one.ID, "sub": one.ID, "aud": r.issuer, "jti": rand.Text(), "iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(),
-			}))
-		}
-		a = r.ask(one, r.sign(one, r.asked(one)), rs256)
-		r.refused("an assertion by RS256", a, bcErrors[a.str("error")], ciba.InvalidClient, ciba.InvalidRequest, ciba.AccessDenied)
-		r.refused("an assertion by RS256 for the token", r.redeem(one, id, rs256), http.StatusUnauthorized, ciba.InvalidClient)
-	}
-	r.token(one, id)
-}
-
-// holderOfKey is ensure-mtls-holder-of-key-required.
-func (r *run) holderOfKey() {
-	one := &r.one
-	id := r.decided(r.sign(one, r.asked(one)))
-	v := r.identified(one, url.Values{"grant_type": {ciba.GrantCIBA}, "auth_req_id": {id}}, r.issuer)
-	a := r.form(r.bare, r.endpoint("token_endpoint", true), v)
-	if a.status/100 != 4 {
-		r.t.Errorf("no certificate: %d %s", a.status, a.raw)
-	}
-	r.refused("no certificate", a, 0, ciba.InvalidClient, ciba.InvalidRequest, ciba.InvalidGrant)
-	r.token(one, id)
 }
 
 // protected calls the resource, as every flow of the suite does at its end.

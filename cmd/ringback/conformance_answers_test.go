@@ -21,9 +21,8 @@ import (
 )
 
 var (
-	handle   = regexp.MustCompile(`^[A-Za-z0-9._-]{22,}$`)
-	textual  = regexp.MustCompile(`^[\x20-\x21\x23-\x5B\x5D-\x7E]*$`)
-	bcErrors = map[string]int{"invalid_request": 400, "invalid_client": 401, "access_denied": 403}
+	handle  = regexp.MustCompile(`^[A-Za-z0-9._-]{22,}$`)
+	textual = regexp.MustCompile(`^[\x20-\x21\x23-\x5B\x5D-\x7E]*$`)
 )
 
 // entropy is the Shannon estimate that the suite makes, in bits.

@@ -4,44 +4,53 @@ package main
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
+	"math/big"
 	"net/http"
+	"strings"
+	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"ringback/ciba"
 )
 
-// register makes the variant's clients as the suite does (RFC 7591): keys are
-// its own, and what it does not need it leaves out.
+// register makes the variant's clients as the suite does (RFC 7591): with one
+// key of its own that signs and has the client's certificate too, and without
+// what can be left out.
 func (r *run) register() {
 	r.t.Helper()
-	for _, p := range []*party{&r.one, &r.two} {
+	for i, p := range []*party{&r.one, &r.two} {
 		private, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		p.signing = jose.JSONWebKey{Key: private, KeyID: rand.Text(), Algorithm: "PS256", Use: "sig"}
-		leaf := p.cert.Leaf
-		set := map[string]any{"keys": []any{
-			p.signing.Public(),
-			jose.JSONWebKey{Key: leaf.PublicKey, KeyID: rand.Text(), Use: "sig"},
-		}}
-		text, err := json.Marshal(set)
+		name := p.plan["client_name"].(string) + " " + rand.Text()[:15]
+		leaf := ownCertificate(r.t, private, name)
+		p.cert = tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: private}
+		p.http = r.client(&p.cert)
+		p.signing = jose.JSONWebKey{Key: private, Algorithm: "PS256"}
+		sum, err := p.signing.Thumbprint(crypto.SHA256)
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		var jwks struct {
-			Keys []map[string]any `json:"keys"`
-		}
-		if err := json.Unmarshal(text, &jwks); err != nil {
-			r.t.Fatal(err)
-		}
-		jwks.Keys[1]["x5c"] = []string{base64.StdEncoding.EncodeToString(leaf.Raw)}
+		p.signing.KeyID = base64.RawURLEncoding.EncodeToString(sum)
+		public := p.signing.Public()
+		public.Certificates = []*x509.Certificate{leaf}
+		// The second asks for refresh tokens too, as it does where they are
+		// tested: that is granted only where the service gives any.
+		grants := []string{ciba.GrantCIBA, "refresh_token"}[:i+1]
 		asked := map[string]any{
-			"client_name": p.plan["client_name"], "grant_types": []string{"urn:openid:params:grant-type:ciba", "client_credentials"},
-			"response_types": []string{}, "jwks": jwks, "tls_client_certificate_bound_access_tokens": true,
+			"client_name": name, "grant_types": grants, "response_types": []string{},
+			"jwks": jose.JSONWebKeySet{Keys: []jose.JSONWebKey{public}}, "tls_client_certificate_bound_access_tokens": true,
 			"backchannel_token_delivery_mode":                r.mode,
 			"backchannel_authentication_request_signing_alg": "PS256",
 			"backchannel_user_code_parameter":                false,
@@ -67,9 +76,13 @@ func (r *run) register() {
 				r.t.Errorf("registering with the token %q: %d %s", wrong, a.status, a.raw)
 			}
 		}
-		a := r.send(r.bare, http.MethodPost, endpoint, bytes.NewReader(body), "Content-Type", "application/json", "Authorization", "Bearer "+token)
-		if a.status != http.StatusCreated || a.str("client_id") == "" || a.str("registration_client_uri") == "" || a.str("registration_access_token") == "" {
+		a := r.send(p.http, http.MethodPost, endpoint, bytes.NewReader(body), "Content-Type", "application/json", "Authorization", "Bearer "+token,
+			"Accept", "application/json", "Accept-Charset", "utf-8")
+		if a.status != http.StatusCreated || a.str("client_id") == "" || !strings.HasPrefix(a.str("registration_client_uri"), "https://") || a.str("registration_access_token") == "" {
 			r.t.Fatalf("registering: %d %s", a.status, a.raw)
+		}
+		if kind := a.header.Get("Content-Type"); kind != "application/json" || a.body["error"] != nil || a.body["client_secret"] != nil {
+			r.t.Errorf("registered as %s: %s", kind, a.raw)
 		}
 		for member, want := range asked {
 			if s, ok := want.(string); ok && a.str(member) != s {
@@ -79,6 +92,25 @@ func (r *run) register() {
 		p.ID, p.manage, p.access = a.str("client_id"), a.str("registration_client_uri"), a.str("registration_access_token")
 		p.plan["id_token_signed_response_alg"] = "PS256"
 	}
+}
+
+// ownCertificate is a certificate that a key signs itself, of a name and
+// nothing more.
+func ownCertificate(t *testing.T, key *rsa.PrivateKey, name string) *x509.Certificate {
+	t.Helper()
+	now := time.Now()
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(now.UnixMilli()), Subject: pkix.Name{CommonName: name}, NotBefore: now, NotAfter: now.AddDate(1, 0, 0),
+		BasicConstraintsValid: true, IsCA: true,
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err = x509.ParseCertificate(raw); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // unregister removes the clients again (RFC 7592 §2.3).

@@ -4,6 +4,9 @@ package main
 
 import (
 	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,9 +16,12 @@ import (
 	"ringback/consent"
 )
 
-// discovery is discovery-end-point-verification.
+// discovery is discovery-end-point-verification, and what every module looks
+// at before it starts: the service's keys, and its own configuration.
 func (h *host) discovery(t *testing.T) {
 	t.Parallel()
+	t.Run("keys", h.keys)
+	t.Run("plans", h.plans)
 	has := func(name string, any ...string) {
 		t.Helper()
 		list, _ := h.meta[name].([]interface{})
@@ -55,13 +61,55 @@ func (h *host) discovery(t *testing.T) {
 			t.Errorf("mtls_endpoint_aliases.%s: %v", name, v)
 		}
 	}
-	res, err := h.client(nil).Get(h.meta["authorization_endpoint"].(string))
+	for url, status := range map[string]int{h.issuer + "/.well-known/openid-configuration": 200, h.meta["authorization_endpoint"].(string): 400} {
+		res, err := h.client(nil).Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if kind := res.Header.Get("Content-Type"); res.StatusCode != status || kind != "application/json" {
+			t.Errorf("%s answers %d as %s", url, res.StatusCode, kind)
+		}
+	}
+}
+
+// keys checks the service's own: public ones that everybody can use, each of
+// its own name and algorithm.
+func (h *host) keys(t *testing.T) {
+	res, err := h.client(nil).Get(h.meta["jwks_uri"].(string))
 	if err != nil {
 		t.Fatal(err)
 	}
-	res.Body.Close()
-	if res.StatusCode/100 != 4 {
-		t.Errorf("the authorization endpoint answers %d", res.StatusCode)
+	defer res.Body.Close()
+	var set struct {
+		Keys []map[string]any `json:"keys"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&set); err != nil || res.StatusCode != http.StatusOK || len(set.Keys) == 0 {
+		t.Fatalf("jwks_uri: %d, %d keys, %v", res.StatusCode, len(set.Keys), err)
+	}
+	kids := map[any]bool{"": true, nil: true}
+	for _, k := range set.Keys {
+		if kids[k["kid"]] || k["use"] != "sig" {
+			t.Errorf("kid %v, use %v", k["kid"], k["use"])
+		}
+		kids[k["kid"]] = true
+		sizes := map[string]int{"n": 256, "e": 3} // bytes
+		if k["kty"] == "EC" && k["crv"] == "P-256" && k["alg"] == "ES256" {
+			sizes = map[string]int{"x": 32, "y": 32}
+		} else if k["kty"] != "RSA" || k["alg"] != "PS256" {
+			t.Errorf("a key that not everybody can use: %v", k)
+		}
+		for member, size := range sizes {
+			text, _ := k[member].(string)
+			if raw, err := base64.RawURLEncoding.DecodeString(text); err != nil || len(raw) < size {
+				t.Errorf("%s of %v: %d bytes, %v", member, k["kid"], len(raw), err)
+			}
+		}
+		for _, member := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
+			if k[member] != nil {
+				t.Errorf("%v: %s is published", k["kid"], member)
+			}
+		}
 	}
 }
 

@@ -71,12 +71,18 @@ func (v variant) clientName(c client) string {
 	return fmt.Sprintf("Conformance %d %s %s", c.number, v.mode, how)
 }
 
+// unregistered are the members of ringback's metadata that are of drafts: the
+// suite warns of those that its configuration does not name.
+var unregistered = []string{
+	"authorization_details_types_metadata_endpoint", "deferred_token_response_supported", "revocation_endpoint_token_type_values_supported",
+}
+
 // plan is the suite's configuration for a variant of its FAPI-CIBA plan.
 func (s *setup) plan(v variant, clients [2]client, token string) map[string]any {
 	out := map[string]any{
 		"alias": s.Alias, "description": "ringback, " + v.name(),
 		"automated_ciba_approval_url": s.URL() + "/dev/decide?auth_req_id={auth_req_id}&action={action}",
-		"server":                      map[string]any{"discoveryUrl": s.URL() + "/.well-known/openid-configuration"},
+		"server":                      map[string]any{"discoveryUrl": s.URL() + "/.well-known/openid-configuration", "allow_unexpected_metadata_fields": unregistered},
 		"resource":                    map[string]any{"resourceUrl": s.MTLSURL() + "/dev/resource"},
 	}
 	for i, c := range clients {

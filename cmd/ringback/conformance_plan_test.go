@@ -147,3 +147,17 @@ func (p *planPair) matches(t *testing.T) {
 		t.Errorf("a certificate from %v to %v", pair.Leaf.NotBefore, pair.Leaf.NotAfter)
 	}
 }
+
+// url is where the suite is.
+func (e *pingEndpoint) url() string { return "https://" + e.server.Listener.Addr().String() }
+
+// start serves with the certificate that is made for the suite's front.
+func (e *pingEndpoint) start(t *testing.T, cert, key string) {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	e.server.StartTLS()
+}

@@ -63,7 +63,7 @@ func (r *run) register() {
 			delete(asked, "token_endpoint_auth_signing_alg")
 		}
 		if r.mode == "ping" {
-			asked["backchannel_client_notification_endpoint"] = r.pings.server.URL + "/test/a/ringback/ciba-notification-endpoint"
+			asked["backchannel_client_notification_endpoint"] = r.pings.url() + "/test/a/ringback/ciba-notification-endpoint"
 		}
 		body, err := json.Marshal(asked)
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"maps"
@@ -70,14 +69,12 @@ func newHost(t *testing.T) *host {
 	h := &host{dir: filepath.Join(t.TempDir(), "conformance"), pings: newPingEndpoint(t), roots: x509.NewCertPool()}
 	listen, mtls, manage := freeAddr(t), freeAddr(t), freeAddr(t)
 	out, err := exec.CommandContext(t.Context(), "go", "run", "../../deploy/conformance", "-dir", h.dir, "-host", "127.0.0.1",
-		"-listen", listen, "-mtls-listen", mtls, "-suite", h.pings.server.URL).CombinedOutput()
+		"-listen", listen, "-mtls-listen", mtls, "-suite", h.pings.url()).CombinedOutput()
 	if err != nil {
 		t.Fatalf("making keys and configuration: %v\n%s", err, out)
 	}
-	front := filepath.Join(t.TempDir(), "front.crt")
-	if err := os.WriteFile(front, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.pings.server.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	front := filepath.Join(h.dir, "suite.crt")
+	h.pings.start(t, front, filepath.Join(h.dir, "suite.key"))
 	p := startProcess(t, []string{"SSL_CERT_FILE=" + front}, "serve", "--dev", "--config", filepath.Join(h.dir, "ringback.yaml"), "--manage", manage)
 	p.untilServing(t, listen)
 	h.program = p
@@ -353,7 +350,7 @@ type pinged struct {
 
 func newPingEndpoint(t *testing.T) *pingEndpoint {
 	e := &pingEndpoint{plans: map[string]*pinged{}}
-	e.server = httptest.NewTLSServer(http.HandlerFunc(e.serve))
+	e.server = httptest.NewUnstartedServer(http.HandlerFunc(e.serve))
 	t.Cleanup(e.server.Close)
 	return e
 }

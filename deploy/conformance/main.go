@@ -59,14 +59,14 @@ func main() {
 	flag.StringVar(&s.Host, "host", "localhost", "host name by which the suite reaches ringback")
 	flag.StringVar(&s.Listen, "listen", "127.0.0.1:8663", "address of the public listener")
 	flag.StringVar(&s.MTLSListen, "mtls-listen", "127.0.0.1:8665", "address of the listener for client certificates")
-	flag.StringVar(&s.Suite, "suite", "https://localhost:8443", "URL of the suite, without a slash at the end")
+	flag.StringVar(&s.Suite, "suite", "https://localhost.emobix.co.uk:8443", "base URL that the suite has in its configuration, without a slash at the end")
 	flag.StringVar(&s.Alias, "alias", "ringback", "alias of the plan in the suite")
 	flag.Parse()
 	if err := s.make(); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("made %s; start ringback with it:\n\n  ringback serve --dev --config %s/ringback.yaml\n", s.Dir, s.Dir)
+	fmt.Printf("made %s; start ringback with it:\n\n  SSL_CERT_FILE=%s/suite.crt ringback serve --dev --config %s/ringback.yaml\n", s.Dir, s.Dir, s.Dir)
 }
 
 //go:embed ringback.yaml.tmpl
@@ -82,15 +82,10 @@ func (s *setup) make() error {
 	if err := os.Mkdir(s.Dir, 0o700); err != nil {
 		return fmt.Errorf("%w: name a directory that does not exist yet", err)
 	}
-	server, err := newRSA("server")
-	if err != nil {
-		return err
-	}
-	if err := server.certify(s.Host, x509.ExtKeyUsageServerAuth); err != nil {
-		return err
-	}
-	if err := s.pem("server", server); err != nil {
-		return err
+	for name, host := range map[string]string{"server": s.Host, "suite": s.SuiteHost()} {
+		if err := s.server(name, host); err != nil {
+			return err
+		}
 	}
 	var clients [2]client
 	for i := range clients {
@@ -137,6 +132,18 @@ func (s *setup) make() error {
 		return err
 	}
 	return f.Close()
+}
+
+// server makes the certificate of a host that serves.
+func (s *setup) server(name, host string) error {
+	k, err := newRSA(name)
+	if err != nil {
+		return err
+	}
+	if err := k.certify(host, x509.ExtKeyUsageServerAuth); err != nil {
+		return err
+	}
+	return s.pem(name, k)
 }
 
 // pem writes a certificate and its key.

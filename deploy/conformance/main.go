@@ -48,6 +48,15 @@ func (s *setup) SuiteHost() string {
 	return u.Hostname()
 }
 
+// SuiteAddress is the host of the suite with its port.
+func (s *setup) SuiteAddress() string {
+	p := "443"
+	if u, err := url.Parse(s.Suite); err == nil && u.Port() != "" {
+		p = u.Port()
+	}
+	return net.JoinHostPort(s.SuiteHost(), p)
+}
+
 func port(addr string) string {
 	_, p, _ := net.SplitHostPort(addr)
 	return p

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ import (
 var (
 	handle  = regexp.MustCompile(`^[A-Za-z0-9._-]{22,}$`)
 	textual = regexp.MustCompile(`^[\x20-\x21\x23-\x5B\x5D-\x7E]*$`)
+	uuid    = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 )
 
 // entropy is the Shannon estimate that the suite makes, in bits.
@@ -48,7 +50,7 @@ func (r *run) acknowledged(a *response) string {
 	if a.status != http.StatusOK || !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
 		r.t.Fatalf("asking: %d %s", a.status, a.raw)
 	}
-	if !handle.MatchString(id) || entropy(id) < 96 || expires <= 0 || !ok || interval < 0 {
+	if !handle.MatchString(id) || entropy(id) <= 160 || expires <= 0 || !ok || interval < 0 {
 		r.t.Errorf("an acknowledgement: %s", a.raw)
 	}
 	return id
@@ -70,15 +72,23 @@ func (r *run) refused(what string, a *response, status int, codes ...ciba.Code) 
 	}
 }
 
-// flow asks, polls twice, decides, and returns the token response.
+// flow is the whole way of a client, up to the token response.
 func (r *run) flow(p *party, changes ...any) *response {
 	r.t.Helper()
+	return r.token(p, r.agreed(p, changes...))
+}
+
+// agreed asks, polls twice and decides, and returns the auth_req_id. Of the
+// second client the request has a type, and the assertion another audience.
+func (r *run) agreed(p *party, changes ...any) string {
+	r.t.Helper()
 	claims := r.asked(p, changes...)
-	var ping *pinged
-	if bearer, _ := claims["client_notification_token"].(string); bearer != "" {
-		ping = r.pings.expect(bearer, &pinged{status: http.StatusNoContent})
+	ping := r.expect(claims)
+	typ, aud := "", r.issuer
+	if p == &r.two {
+		typ, aud = "oAuTh-AuThZ-ReQ+jWt", r.endpoint("token_endpoint", false)
 	}
-	id := r.acknowledged(r.ask(p, r.signed(p, p.alg(), "oAuTh-AuThZ-ReQ+jWt", claims)))
+	id := r.acknowledged(r.ask(p, r.signed(p, p.alg(), typ, claims), func(v url.Values) { r.identified(p, v, aud) }))
 	for range 2 {
 		r.refused("while pending", r.redeem(p, id), http.StatusBadRequest, ciba.AuthorizationPending, ciba.SlowDown)
 	}
@@ -86,7 +96,16 @@ func (r *run) flow(p *party, changes ...any) *response {
 	if ping != nil {
 		r.arrived(ping, id)
 	}
-	return r.token(p, id)
+	return id
+}
+
+// expect waits for the pings of a request with these claims, of which there are
+// none where clients poll.
+func (r *run) expect(claims map[string]any) *pinged {
+	if bearer, _ := claims["client_notification_token"].(string); bearer != "" {
+		return r.pings.expect(bearer, &pinged{status: http.StatusNoContent})
+	}
+	return nil
 }
 
 // arrived waits for a ping and checks it.
@@ -95,7 +114,7 @@ func (r *run) arrived(p *pinged, id string) {
 	select {
 	case req := <-p.arrived:
 		_, body := r.pings.counted(p)
-		if len(body) != 1 || body["auth_req_id"] != id || !strings.HasPrefix(req.Header.Get("Content-Type"), "application/json") || req.TLS.Version < tls.VersionTLS13 {
+		if req.Method != http.MethodPost || len(body) != 1 || body["auth_req_id"] != id || !strings.HasPrefix(req.Header.Get("Content-Type"), "application/json") || req.TLS.Version < tls.VersionTLS13 {
 			r.t.Errorf("a ping: %v %v", req.Header, body)
 		}
 	case <-time.After(30 * time.Second):
@@ -110,6 +129,9 @@ func (r *run) token(p *party, id string) *response {
 	access := a.str("access_token")
 	if a.status != http.StatusOK || a.header.Get("Cache-Control") != "no-store" || entropy(access) < 128 || a.body["expires_in"].(float64) <= 0 {
 		r.t.Fatalf("redeeming: %d %v %s", a.status, a.header, a.raw)
+	}
+	if !strings.EqualFold(a.str("token_type"), "Bearer") || !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
+		r.t.Errorf("a token response: %v %s", a.header, a.raw)
 	}
 	if a.str("refresh_token") != "" {
 		r.t.Error("a refresh token that nobody saw")
@@ -129,10 +151,11 @@ func (r *run) idToken(p *party, id string, a *response) {
 	if err := json.Unmarshal([]byte(r.send(r.bare, http.MethodGet, r.meta["jwks_uri"].(string), nil).raw), &set); err != nil {
 		r.t.Fatal(err)
 	}
-	if head.KeyID == "" || len(set.Key(head.KeyID)) != 1 {
-		r.t.Fatalf("kid %q is not one of the service's keys", head.KeyID)
+	found := set.Key(head.KeyID)
+	if head.KeyID == "" || len(found) != 1 || found[0].Use != "sig" || found[0].Algorithm != head.Algorithm {
+		r.t.Fatalf("kid %q is not that of one key for %s: %v", head.KeyID, head.Algorithm, found)
 	}
-	payload, err := jws.Verify(set.Key(head.KeyID)[0])
+	payload, err := jws.Verify(found[0])
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -141,7 +164,7 @@ func (r *run) idToken(p *party, id string, a *response) {
 		r.t.Fatal(err)
 	}
 	now := float64(time.Now().Unix())
-	if c["iss"] != r.issuer || c["aud"] != p.ID || c["sub"] != "alice" || c["exp"].(float64) < now || math.Abs(c["iat"].(float64)-now) > 300 || c["acr"] != consent.ACRTap {
+	if c["iss"] != r.issuer || c["aud"] != p.ID || c["sub"] != "alice" || c["exp"].(float64) < now || math.Abs(c["iat"].(float64)-now) > 300 || c["acr"] != consent.ACRTap || c["auth_time"].(float64) > now+300 {
 		r.t.Errorf("the ID token says %s", payload)
 	}
 	if c["c_hash"] != nil || c["s_hash"] != nil || c["urn:openid:params:jwt:claim:auth_req_id"] != id || c["at_hash"] != half(a.str("access_token")) {

@@ -39,24 +39,16 @@ func (r *run) rows() {
 	}
 }
 
-// twoClients is the module fapi-ciba-id1.
+// twoClients is the module fapi-ciba-id1. The second client has a notification
+// token of the longest length, an expiry and an acr value.
 func (r *run) twoClients() {
-	for _, p := range []*party{&r.one, &r.two} {
-		r.flow(p)
-	}
-	// The second client's: assertions for the token endpoint, a notification
-	// token of the longest length, an expiry and an acr value.
+	r.flow(&r.one)
 	changes := []any{"requested_expiry", 300, "acr_values", r.two.plan["acr_value"]}
 	if r.mode == "ping" {
-		changes = append(changes, "client_notification_token", rand.Text()+strings.Repeat("aB3-._~+/", 110)+"========")
+		changes = append(changes, "client_notification_token", notificationToken(1024))
 	}
-	claims := r.asked(&r.two, changes...)
-	if bearer, _ := claims["client_notification_token"].(string); bearer != "" {
-		r.pings.expect(bearer, &pinged{status: http.StatusOK})
-	}
-	id := r.acknowledged(r.ask(&r.two, r.sign(&r.two, claims)))
-	r.decide(id, "allow")
-	for _, aud := range []string{r.endpoint("token_endpoint", false), r.endpoint("token_endpoint", true), r.endpoint("backchannel_authentication_endpoint", false)} {
+	id := r.agreed(&r.two, changes...)
+	for _, aud := range []string{r.issuer, r.endpoint("token_endpoint", false), r.endpoint("backchannel_authentication_endpoint", false)} {
 		if r.auth == "private_key_jwt" {
 			wrong := r.redeem(&r.two, "unknown", func(v url.Values) { r.identified(&r.two, v, aud) })
 			r.refused("an assertion for "+aud, wrong, http.StatusBadRequest, ciba.InvalidGrant)
@@ -68,10 +60,7 @@ func (r *run) twoClients() {
 
 func (r *run) rejected() {
 	claims := r.asked(&r.one)
-	var ping *pinged
-	if bearer, _ := claims["client_notification_token"].(string); bearer != "" {
-		ping = r.pings.expect(bearer, &pinged{status: http.StatusNoContent})
-	}
+	ping := r.expect(claims)
 	id := r.acknowledged(r.ask(&r.one, r.sign(&r.one, claims)))
 	r.decide(id, "deny")
 	if ping != nil {
@@ -81,19 +70,38 @@ func (r *run) rejected() {
 }
 
 func (r *run) manyPolls() {
-	id := r.acknowledged(r.ask(&r.one, r.sign(&r.one, r.asked(&r.one))))
+	claims := r.asked(&r.one)
+	ping := r.expect(claims)
+	id := r.acknowledged(r.ask(&r.one, r.sign(&r.one, claims)))
 	for range 20 {
 		r.refused("one of many", r.redeem(&r.one, id), http.StatusBadRequest, ciba.AuthorizationPending, ciba.SlowDown)
 	}
 	r.decide(id, "allow")
+	if ping != nil {
+		r.arrived(ping, id)
+	}
 	r.token(&r.one, id)
 }
 
+// expired may end with a ping, which is then as any other.
 func (r *run) expired() {
-	a := r.ask(&r.one, r.sign(&r.one, r.asked(&r.one, "requested_expiry", 10)))
+	claims := r.asked(&r.one, "requested_expiry", 10)
+	ping := r.expect(claims)
+	a := r.ask(&r.one, r.sign(&r.one, claims))
 	id := r.acknowledged(a)
-	time.Sleep(time.Duration(a.body["expires_in"].(float64)+1) * time.Second)
-	r.refused("expired", r.redeem(&r.one, id), http.StatusBadRequest, ciba.ExpiredToken)
+	if a.body["expires_in"].(float64) != 10 {
+		r.t.Errorf("requested_expiry: %s", a.raw)
+	}
+	r.refused("while pending", r.redeem(&r.one, id), http.StatusBadRequest, ciba.AuthorizationPending, ciba.SlowDown)
+	time.Sleep(11 * time.Second)
+	for range 2 {
+		r.refused("expired", r.redeem(&r.one, id), http.StatusBadRequest, ciba.ExpiredToken)
+	}
+	if ping != nil {
+		if n, _ := r.pings.counted(ping); n > 0 {
+			r.arrived(ping, id)
+		}
+	}
 }
 
 func (r *run) bindingMessages() {
@@ -115,9 +123,12 @@ func (r *run) succeeding() {
 	slices.Reverse(scope)
 	r.token(&r.one, r.decided(r.sign(&r.one, r.asked(&r.one, "scope", strings.Join(scope, " ")))))
 	a := r.ask(&r.one, r.sign(&r.one, r.asked(&r.one, "requested_expiry", "30")))
-	if r.acknowledged(a); a.body["expires_in"].(float64) != 30 {
+	id := r.acknowledged(a)
+	if a.body["expires_in"].(float64) != 30 {
 		r.t.Errorf("requested_expiry as text: %s", a.raw)
 	}
+	r.decide(id, "allow")
+	r.token(&r.one, id)
 }
 
 func (r *run) badRequests() {
@@ -180,15 +191,21 @@ func (r *run) protected() {
 	one, two := &r.one, &r.two
 	mine, theirs := r.flow(one).str("access_token"), r.flow(two).str("access_token")
 	id := "c770aef3-6784-41f7-8e0e-ff5f97bddb3a"
-	a := r.send(one.http, http.MethodGet, r.resource, nil, "Authorization", "Bearer "+mine, "X-Fapi-Interaction-Id", id, "Accept", "application/json; charset=UTF-8, */*")
-	if a.status != http.StatusOK || a.header.Get("Date") == "" || a.header.Get("X-Fapi-Interaction-Id") != id || !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
-		r.t.Errorf("the resource: %d %v %s", a.status, a.header, a.raw)
+	said := []string{"X-Fapi-Interaction-Id", id, "X-Fapi-Auth-Date", "Sun, 22 Nov 2026 16:41:35 GMT", "X-Fapi-Customer-Ip-Address", "2001:db8::1893:25c8:1946"}
+	var a *response
+	for _, accept := range []string{acceptJSON, "application/json", "application/json, application/*+json, */*"} {
+		a = r.send(one.http, http.MethodGet, r.resource, nil, append(said, "Authorization", "Bearer "+mine, "Accept", accept, "Accept-Charset", "utf-8")...)
+		r.opened(a)
+		if a.header.Get("X-Fapi-Interaction-Id") != id {
+			r.t.Errorf("the resource with %s: %v", accept, a.header)
+		}
 	}
-	a = r.send(two.http, http.MethodGet, r.resource, nil, "Authorization", "Bearer "+theirs)
-	if made := a.header.Get("X-Fapi-Interaction-Id"); a.status != http.StatusOK || len(made) != 36 || made == id {
-		r.t.Errorf("the resource without an interaction id: %d %v", a.status, a.header)
+	a = r.send(two.http, http.MethodGet, r.resource, nil, "Authorization", "Bearer "+theirs, "Accept", acceptJSON)
+	r.opened(a)
+	if a.header.Get("X-Fapi-Interaction-Id") == id {
+		r.t.Errorf("the interaction id of another: %v", a.header)
 	}
-	a = r.send(one.http, http.MethodGet, r.resource+"?access_token="+url.QueryEscape(mine), nil)
+	a = r.send(one.http, http.MethodGet, r.resource+"?access_token="+url.QueryEscape(mine), nil, append(said, "Accept", acceptJSON)...)
 	if a.status != http.StatusBadRequest && a.status != http.StatusUnauthorized {
 		r.t.Errorf("a token in the query: %d", a.status)
 	}
@@ -199,12 +216,23 @@ func (r *run) protected() {
 	}
 }
 
+// opened checks what the resource answers to a token that it takes.
+func (r *run) opened(a *response) {
+	r.t.Helper()
+	if _, err := http.ParseTime(a.header.Get("Date")); err != nil || a.status != http.StatusOK {
+		r.t.Errorf("the resource: %d %v %s", a.status, a.header, a.raw)
+	}
+	if !uuid.MatchString(a.header.Get("X-Fapi-Interaction-Id")) || !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
+		r.t.Errorf("the resource: %v", a.header)
+	}
+}
+
 // pinged are the modules about what the notification endpoint answers.
 func (r *run) pinged() {
 	one := &r.one
 	for name, plan := range map[string]*pinged{
 		"401": {status: http.StatusUnauthorized}, "403": {status: http.StatusForbidden},
-		"200 and a body": {status: http.StatusOK, body: `{"any":"thing"}`}, "301": {status: http.StatusMovedPermanently, location: "https://redirected.example/"},
+		"200 and a body": {status: http.StatusOK, body: "any text"}, "301": {status: http.StatusMovedPermanently, location: r.pings.server.URL + "/elsewhere"},
 	} {
 		claims := r.asked(one)
 		p := r.pings.expect(claims["client_notification_token"].(string), plan)

@@ -12,13 +12,11 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -94,13 +92,14 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
-// client returns an HTTP client with a certificate, or without one.
+// client returns an HTTP client with a certificate, or without one. As the
+// suite's it speaks HTTP/1.1.
 func (h *host) client(cert *tls.Certificate) *http.Client {
 	cfg := &tls.Config{RootCAs: h.roots}
 	if cert != nil {
 		cfg.Certificates = []tls.Certificate{*cert}
 	}
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}, Timeout: time.Minute}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: cfg}, Timeout: time.Minute}
 }
 
 // party is one of the suite's two clients.
@@ -134,6 +133,7 @@ func (h *host) variant(t *testing.T, name string) *run {
 	}
 	parts := strings.Split(name, "-")
 	r := &run{host: h, t: t, mode: parts[1], auth: parts[2], resource: plan["resource"]["resourceUrl"].(string), bare: h.client(nil)}
+	r.approval, _ = flat["automated_ciba_approval_url"].(string)
 	for i, p := range []*party{&r.one, &r.two} {
 		suffix := []string{"", "2"}[i]
 		p.plan = plan["client"+suffix]
@@ -161,6 +161,7 @@ type run struct {
 	mode, auth string
 	one, two   party
 	resource   string
+	approval   string       // where a decision is asked for, with placeholders
 	bare       *http.Client // without a certificate
 }
 
@@ -210,9 +211,13 @@ func (r *run) send(c *http.Client, method, url string, body io.Reader, header ..
 	return a
 }
 
+// acceptJSON is how the suite asks for JSON.
+const acceptJSON = "application/json;charset=UTF-8"
+
 func (r *run) form(c *http.Client, url string, v url.Values) *response {
 	r.t.Helper()
-	return r.send(c, http.MethodPost, url, strings.NewReader(v.Encode()), "Content-Type", "application/x-www-form-urlencoded")
+	return r.send(c, http.MethodPost, url, strings.NewReader(v.Encode()),
+		"Content-Type", "application/x-www-form-urlencoded;charset=UTF-8", "Accept", acceptJSON, "Accept-Charset", "utf-8")
 }
 
 // endpoint is a URL of the metadata; with alias that for client certificates.
@@ -279,7 +284,7 @@ func (r *run) identified(p *party, v url.Values, aud string) url.Values {
 	now := time.Now()
 	v.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 	v.Set("client_assertion", r.signed(p, p.alg(), "", map[string]any{
-		"iss": p.ID, "sub": p.ID, "aud": aud, "jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
+		"iss": p.ID, "sub": p.ID, "aud": aud, "jti": rand.Text()[:20], "nbf": now.Unix(), "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
 	}))
 	return v
 }
@@ -292,16 +297,24 @@ func (r *run) asked(p *party, changes ...any) map[string]any {
 		"scope": p.plan["scope"], p.plan["hint_type"].(string): p.plan["hint_value"], "binding_message": "1234",
 	}
 	if r.mode == "ping" {
-		c["client_notification_token"] = rand.Text()
+		c["client_notification_token"] = notificationToken(28)
 	}
 	return with(c, changes...)
+}
+
+// notificationToken has the length, and everything that may stand in a bearer
+// token (RFC 6750 §2.1).
+func notificationToken(length int) string {
+	const others = "~-._+/aB3"
+	text := rand.Text()
+	return text + strings.Repeat(others, length)[:length-len(text)-1] + "="
 }
 
 // ask sends a signed request. It goes where client certificates are asked for
 // if the client is known by its certificate.
 func (r *run) ask(p *party, request string, change ...func(url.Values)) *response {
 	r.t.Helper()
-	v := r.identified(p, url.Values{"request": {request}}, r.issuer)
+	v := r.identified(p, url.Values{"request": {request}}, r.endpoint("backchannel_authentication_endpoint", false))
 	for _, f := range change {
 		f(v)
 	}
@@ -313,10 +326,11 @@ func (r *run) sign(p *party, claims map[string]any) string {
 	return r.signed(p, p.alg(), "", claims)
 }
 
-// redeem asks for the token, with the client's certificate as always.
+// redeem asks for the token, with the client's certificate as always, at the
+// address for which an assertion is then made.
 func (r *run) redeem(p *party, id string, change ...func(url.Values)) *response {
 	r.t.Helper()
-	v := r.identified(p, url.Values{"grant_type": {ciba.GrantCIBA}, "auth_req_id": {id}}, r.issuer)
+	v := r.identified(p, url.Values{"grant_type": {ciba.GrantCIBA}, "auth_req_id": {id}}, r.endpoint("token_endpoint", true))
 	for _, f := range change {
 		f(v)
 	}
@@ -326,72 +340,8 @@ func (r *run) redeem(p *party, id string, change ...func(url.Values)) *response 
 // decide presses the suite's button.
 func (r *run) decide(id, action string) {
 	r.t.Helper()
-	if a := r.send(r.bare, http.MethodPost, r.issuer+"/dev/decide?auth_req_id="+id+"&action="+action, nil); a.status/100 != 2 {
+	address := strings.NewReplacer("{auth_req_id}", id, "{action}", action).Replace(r.approval)
+	if a := r.send(r.bare, http.MethodPost, address, nil, "Accept", "application/json", "Accept-Charset", "utf-8"); a.status/100 != 2 {
 		r.t.Fatalf("deciding: %d %s", a.status, a.raw)
 	}
-}
-
-// pingEndpoint is the suite's: it answers by the bearer that it is given.
-type pingEndpoint struct {
-	server *httptest.Server
-	mu     sync.Mutex
-	plans  map[string]*pinged
-}
-
-// pinged is what happens to the pings of one request.
-type pinged struct {
-	status   int
-	location string
-	body     string
-	arrived  chan *http.Request
-	got      []map[string]any
-	count    int
-}
-
-func newPingEndpoint(t *testing.T) *pingEndpoint {
-	e := &pingEndpoint{plans: map[string]*pinged{}}
-	e.server = httptest.NewUnstartedServer(http.HandlerFunc(e.serve))
-	t.Cleanup(e.server.Close)
-	return e
-}
-
-// expect says how pings with a bearer are answered.
-func (e *pingEndpoint) expect(bearer string, p *pinged) *pinged {
-	p.arrived = make(chan *http.Request, 16)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.plans[bearer] = p
-	return p
-}
-
-func (e *pingEndpoint) serve(w http.ResponseWriter, r *http.Request) {
-	bearer := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	var body map[string]any
-	json.NewDecoder(r.Body).Decode(&body)
-	e.mu.Lock()
-	p := e.plans[bearer]
-	if p != nil {
-		p.count++
-		p.got = append(p.got, body)
-	}
-	e.mu.Unlock()
-	if p == nil || r.URL.Path != "/test/a/ringback/ciba-notification-endpoint" {
-		w.WriteHeader(http.StatusNotFound)
-		return
-	}
-	if p.location != "" {
-		w.Header().Set("Location", p.location)
-	}
-	w.WriteHeader(p.status)
-	io.WriteString(w, p.body)
-	p.arrived <- r
-}
-
-func (e *pingEndpoint) counted(p *pinged) (int, map[string]any) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(p.got) == 0 {
-		return p.count, nil
-	}
-	return p.count, p.got[0]
 }

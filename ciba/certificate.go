@@ -41,11 +41,15 @@ var errCertificate = &Error{Code: InvalidClient, Description: "unknown client, o
 
 // checkCertificate compares the client's certificate with what was registered:
 // a name in one of a trusted issuer (RFC 8705 §2.1), or the certificate itself
-// (§2.2).
+// (§2.2). That one the client may just have made, by a clock that is as far
+// ahead as that of an assertion may be.
 func (s *Server) checkCertificate(ctx context.Context, c *consent.Client, chain []*x509.Certificate) error {
 	cert := chain[0]
-	now := s.cfg.Now()
-	if now.Before(cert.NotBefore) || now.After(cert.NotAfter) {
+	now, from := s.cfg.Now(), cert.NotBefore
+	if c.AuthMethod == consent.MethodSelfSignedTLS {
+		from = from.Add(-aheadOfUs)
+	}
+	if now.Before(from) || now.After(cert.NotAfter) {
 		return refuse(InvalidClient, "the client certificate is not valid now")
 	}
 	if c.AuthMethod == consent.MethodSelfSignedTLS {

@@ -35,6 +35,7 @@ func TestConformance(t *testing.T) {
 	h := newHost(t)
 	t.Run("discovery", h.discovery)
 	t.Run("tls", h.tlsVersions)
+	t.Run("a clock ahead", h.clockAhead)
 	for _, registration := range []string{"static", "dynamic"} {
 		for _, mode := range []string{"poll", "ping"} {
 			for _, auth := range []string{"private_key_jwt", "mtls"} {

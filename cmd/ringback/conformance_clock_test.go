@@ -1,0 +1,73 @@
+//go:build e2e
+
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"math/big"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"ringback/ciba"
+)
+
+// clockAhead: the suite makes the certificate of a client right before it
+// registers the client, by a clock that may be ahead of ours.
+func (h *host) clockAhead(t *testing.T) {
+	t.Parallel()
+	r := h.variant(t, "dynamic-poll-mtls")
+	p := &r.one
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		from, until time.Duration
+		ok          bool
+	}{
+		{20 * time.Second, time.Hour, true},
+		{2 * time.Minute, time.Hour, false},
+		{-time.Hour, -time.Second, false},
+	} {
+		now := time.Now()
+		c := &x509.Certificate{SerialNumber: big.NewInt(now.UnixMilli()), Subject: pkix.Name{CommonName: "client"}, NotBefore: now.Add(tt.from), NotAfter: now.Add(tt.until)}
+		raw, err := x509.CreateCertificate(rand.Reader, c, c, private.Public(), private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err = x509.ParseCertificate(raw); err != nil {
+			t.Fatal(err)
+		}
+		p.http = h.client(&tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: private})
+		p.signing = jose.JSONWebKey{Key: private, KeyID: rand.Text(), Algorithm: "PS256", Use: "sig", Certificates: []*x509.Certificate{c}}
+		body, err := json.Marshal(map[string]any{
+			"client_name": "Clock " + rand.Text()[:8], "grant_types": []string{ciba.GrantCIBA}, "response_types": []string{},
+			"jwks":                            jose.JSONWebKeySet{Keys: []jose.JSONWebKey{p.signing.Public()}},
+			"backchannel_token_delivery_mode": "poll", "backchannel_authentication_request_signing_alg": "PS256",
+			"token_endpoint_auth_method": "self_signed_tls_client_auth", "tls_client_certificate_bound_access_tokens": true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, _ := p.plan["initial_access_token"].(string)
+		a := r.send(p.http, http.MethodPost, r.endpoint("registration_endpoint", false), bytes.NewReader(body), "Content-Type", "application/json", "Authorization", "Bearer "+token)
+		if p.ID = a.str("client_id"); a.status != http.StatusCreated {
+			t.Fatalf("registering: %d %s", a.status, a.raw)
+		}
+		a = r.ask(p, r.sign(p, r.asked(p)))
+		if !tt.ok {
+			r.refused("a certificate from "+tt.from.String(), a, http.StatusUnauthorized, ciba.InvalidClient)
+			continue
+		}
+		r.acknowledged(a)
+	}
+}

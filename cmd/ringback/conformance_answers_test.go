@@ -25,6 +25,7 @@ var (
 	handle  = regexp.MustCompile(`^[A-Za-z0-9._-]{22,}$`)
 	textual = regexp.MustCompile(`^[\x20-\x21\x23-\x5B\x5D-\x7E]*$`)
 	uuid    = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	visible = regexp.MustCompile(`^[\x21-\x7E]{22,}$`)
 )
 
 // entropy is the Shannon estimate that the suite makes, in bits.
@@ -133,8 +134,8 @@ func (r *run) token(p *party, id string) *response {
 	if !strings.EqualFold(a.str("token_type"), "Bearer") || !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
 		r.t.Errorf("a token response: %v %s", a.header, a.raw)
 	}
-	if a.str("refresh_token") != "" {
-		r.t.Error("a refresh token that nobody saw")
+	if refresh := a.str("refresh_token"); !visible.MatchString(refresh) || entropy(refresh) < 128 {
+		r.t.Errorf("the refresh token %q", refresh)
 	}
 	r.idToken(p, id, a)
 	return a
@@ -167,7 +168,7 @@ func (r *run) idToken(p *party, id string, a *response) {
 	if c["iss"] != r.issuer || c["aud"] != p.ID || c["sub"] != "alice" || c["exp"].(float64) < now || math.Abs(c["iat"].(float64)-now) > 300 || c["acr"] != consent.ACRTap || c["auth_time"].(float64) > now+300 {
 		r.t.Errorf("the ID token says %s", payload)
 	}
-	if c["c_hash"] != nil || c["s_hash"] != nil || c["urn:openid:params:jwt:claim:auth_req_id"] != id || c["at_hash"] != half(a.str("access_token")) {
+	if c["c_hash"] != nil || c["s_hash"] != nil || c["urn:openid:params:jwt:claim:auth_req_id"] != id || c["at_hash"] != half(a.str("access_token")) || c["urn:openid:params:jwt:claim:rt_hash"] != half(a.str("refresh_token")) {
 		r.t.Errorf("the ID token's hashes: %s", payload)
 	}
 	if want := p.plan["id_token_signed_response_alg"]; want != nil && head.Algorithm != want {

@@ -68,6 +68,11 @@ func (h *host) clockAhead(t *testing.T) {
 			r.refused("a certificate from "+tt.from.String(), a, http.StatusUnauthorized, ciba.InvalidClient)
 			continue
 		}
-		r.acknowledged(a)
+		// It asks for offline_access too, but is not registered for refresh tokens.
+		id := r.acknowledged(a)
+		r.decide(id, "allow")
+		if a = r.redeem(p, id); a.status != http.StatusOK || a.body["refresh_token"] != nil {
+			t.Errorf("redeeming: %d %s", a.status, a.raw)
+		}
 	}
 }

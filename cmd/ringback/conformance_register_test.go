@@ -28,7 +28,7 @@ import (
 // what can be left out.
 func (r *run) register() {
 	r.t.Helper()
-	for i, p := range []*party{&r.one, &r.two} {
+	for _, p := range []*party{&r.one, &r.two} {
 		private, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
 			r.t.Fatal(err)
@@ -45,11 +45,8 @@ func (r *run) register() {
 		p.signing.KeyID = base64.RawURLEncoding.EncodeToString(sum)
 		public := p.signing.Public()
 		public.Certificates = []*x509.Certificate{leaf}
-		// The second asks for refresh tokens too, as it does where they are
-		// tested: that is granted only where the service gives any.
-		grants := []string{ciba.GrantCIBA, "refresh_token"}[:i+1]
 		asked := map[string]any{
-			"client_name": name, "grant_types": grants, "response_types": []string{},
+			"client_name": name, "grant_types": []string{ciba.GrantCIBA, ciba.GrantRefresh}, "response_types": []string{},
 			"jwks": jose.JSONWebKeySet{Keys: []jose.JSONWebKey{public}}, "tls_client_certificate_bound_access_tokens": true,
 			"backchannel_token_delivery_mode":                r.mode,
 			"backchannel_authentication_request_signing_alg": "PS256",

@@ -34,6 +34,7 @@ func (r *run) rows() {
 	}
 	r.in("holder of key", (*run).holderOfKey)
 	r.in("protected resource", (*run).protected)
+	r.in("refresh-token", (*run).renewed)
 	if r.mode == "ping" {
 		r.in("pings", (*run).pinged)
 	}

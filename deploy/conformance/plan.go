@@ -86,7 +86,7 @@ func (s *setup) plan(v variant, clients [2]client, token string) map[string]any 
 		"resource":                    map[string]any{"resourceUrl": s.MTLSURL() + "/dev/resource"},
 	}
 	for i, c := range clients {
-		entry := map[string]any{"scope": "openid accounts", "hint_type": "login_hint", "hint_value": "alice", "acr_value": "urn:ringback:acr:tap"}
+		entry := map[string]any{"scope": "openid accounts offline_access", "hint_type": "login_hint", "hint_value": "alice", "acr_value": "urn:ringback:acr:tap"}
 		suffix := ""
 		if i == 1 {
 			suffix = "2"
@@ -127,6 +127,7 @@ func (s *setup) entries(clients [2]client) (out []string, err error) {
 			e := map[string]any{
 				"client_id": v.clientID(c), "client_name": v.clientName(c),
 				"token_endpoint_auth_method": "private_key_jwt", "backchannel_token_delivery_mode": v.mode,
+				"grant_types": []string{"urn:openid:params:grant-type:ciba", "refresh_token"},
 				"tls_client_certificate_bound_access_tokens": true, "profile": "fapi-ciba", "people": "any",
 				"default_resource": "https://api.example", "jwks": map[string]any{"keys": set},
 			}

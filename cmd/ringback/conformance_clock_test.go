@@ -8,9 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"math/big"
 	"net/http"
 	"testing"
 	"time"
@@ -38,17 +36,9 @@ func (h *host) clockAhead(t *testing.T) {
 		{2 * time.Minute, time.Hour, false},
 		{-time.Hour, -time.Second, false},
 	} {
-		now := time.Now()
-		c := &x509.Certificate{SerialNumber: big.NewInt(now.UnixMilli()), Subject: pkix.Name{CommonName: "client"}, NotBefore: now.Add(tt.from), NotAfter: now.Add(tt.until)}
-		raw, err := x509.CreateCertificate(rand.Reader, c, c, private.Public(), private)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if c, err = x509.ParseCertificate(raw); err != nil {
-			t.Fatal(err)
-		}
-		p.http = h.client(&tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: private})
-		p.signing = jose.JSONWebKey{Key: private, KeyID: rand.Text(), Algorithm: "PS256", Use: "sig", Certificates: []*x509.Certificate{c}}
+		leaf := ownCertificate(t, private, "client", time.Now().Add(tt.from), time.Now().Add(tt.until))
+		p.http = h.client(&tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: private})
+		p.signing = jose.JSONWebKey{Key: private, KeyID: rand.Text(), Algorithm: "PS256", Use: "sig", Certificates: []*x509.Certificate{leaf}}
 		body, err := json.Marshal(map[string]any{
 			"client_name": "Clock " + rand.Text()[:8], "grant_types": []string{ciba.GrantCIBA}, "response_types": []string{},
 			"jwks":                            jose.JSONWebKeySet{Keys: []jose.JSONWebKey{p.signing.Public()}},

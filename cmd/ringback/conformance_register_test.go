@@ -34,7 +34,7 @@ func (r *run) register() {
 			r.t.Fatal(err)
 		}
 		name := p.plan["client_name"].(string) + " " + rand.Text()[:15]
-		leaf := ownCertificate(r.t, private, name)
+		leaf := ownCertificate(r.t, private, name, time.Now(), time.Now().AddDate(1, 0, 0))
 		p.cert = tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: private}
 		p.http = r.client(&p.cert)
 		p.signing = jose.JSONWebKey{Key: private, Algorithm: "PS256"}
@@ -93,11 +93,10 @@ func (r *run) register() {
 
 // ownCertificate is a certificate that a key signs itself, of a name and
 // nothing more.
-func ownCertificate(t *testing.T, key *rsa.PrivateKey, name string) *x509.Certificate {
+func ownCertificate(t *testing.T, key *rsa.PrivateKey, name string, from, until time.Time) *x509.Certificate {
 	t.Helper()
-	now := time.Now()
 	c := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixMilli()), Subject: pkix.Name{CommonName: name}, NotBefore: now, NotAfter: now.AddDate(1, 0, 0),
+		SerialNumber: big.NewInt(time.Now().UnixMilli()), Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: until,
 		BasicConstraintsValid: true, IsCA: true,
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)

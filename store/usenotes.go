@@ -25,7 +25,7 @@ const (
 	// noteLen is the length of a note: half of the key's SHA-256, and the
 	// second until which it counts.
 	noteLen = 16 + 8
-	// notesEvery is how often what gathered is written.
+	// notesEvery is how long notes gather before they are written.
 	notesEvery = 100 * time.Millisecond
 	// notesFile is how long one file is written to. It is removed when
 	// everything in it is over.
@@ -38,6 +38,7 @@ type useNotes struct {
 	now func() time.Time
 	log *slog.Logger
 
+	wake    chan struct{} // capacity 1: something waits
 	mu      sync.Mutex
 	waiting []byte
 
@@ -65,7 +66,7 @@ func (s *Store) openUses(ctx context.Context) error {
 // openNotes reads what was noted below dir and hands what is not over to
 // remember.
 func openNotes(dir string, now func() time.Time, log *slog.Logger, remember func(half [16]byte, until time.Time)) (*useNotes, error) {
-	n := &useNotes{dir: filepath.Join(dir, notesDir), now: now, log: log, ends: make(map[string]time.Time)}
+	n := &useNotes{dir: filepath.Join(dir, notesDir), now: now, log: log, wake: make(chan struct{}, 1), ends: make(map[string]time.Time)}
 	if err := os.MkdirAll(n.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("remembering single uses: %w", err)
 	}
@@ -116,15 +117,23 @@ func (n *useNotes) add(half [16]byte, until time.Time) {
 	defer n.mu.Unlock()
 	n.waiting = append(n.waiting, half[:]...)
 	n.waiting = binary.BigEndian.AppendUint64(n.waiting, uint64(until.Unix()+1))
+	if len(n.waiting) == noteLen {
+		select {
+		case n.wake <- struct{}{}:
+		default: // it is awake
+		}
+	}
 }
 
 // run writes notes until ctx ends, and then the rest.
 func (n *useNotes) run(ctx context.Context) {
-	tick := time.NewTicker(notesEvery)
-	defer tick.Stop()
 	for ctx.Err() == nil {
 		select {
-		case <-tick.C:
+		case <-n.wake:
+			select {
+			case <-time.After(notesEvery):
+			case <-ctx.Done():
+			}
 		case <-ctx.Done():
 		}
 		n.write(context.WithoutCancel(ctx))

@@ -183,8 +183,11 @@ func (n *useNotes) begin() (err error) {
 	n.end()
 	n.sweep()
 	n.begun = now
-	n.file, err = os.CreateTemp(n.dir, "")
-	return err
+	if n.file, err = os.CreateTemp(n.dir, ""); err != nil {
+		return err
+	}
+	n.ends[n.file.Name()] = time.Time{} // to be removed if nothing can be written to it
+	return nil
 }
 
 // end closes the file.

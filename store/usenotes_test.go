@@ -148,6 +148,20 @@ func TestNotesFail(t *testing.T) {
 		t.Errorf("after the disk was mended: first = %v, %v", first, err)
 	}
 
+	for i := range 10 { // a full disk: files can be made, and take nothing
+		n.end()
+		if err := n.begin(); err != nil {
+			t.Fatal(err)
+		}
+		n.file.Close()
+		use(fmt.Sprint("refused", i))
+	}
+	use("last")
+	files, err := os.ReadDir(n.dir)
+	if err != nil || len(files) != 2 {
+		t.Errorf("%d files, %v, want the two that have notes", len(files), err)
+	}
+
 	if err := os.Mkdir(filepath.Join(n.dir, "no file"), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -23,10 +23,7 @@ var tokenErrors = map[string]int{"invalid_request": 400, "invalid_client": 401, 
 func (r *run) open(p *party) (id string, finish func()) {
 	r.t.Helper()
 	claims := r.asked(p)
-	var ping *pinged
-	if bearer, _ := claims["client_notification_token"].(string); bearer != "" {
-		ping = r.pings.expect(bearer, &pinged{status: http.StatusNoContent})
-	}
+	ping := r.expect(claims)
 	id = r.acknowledged(r.ask(p, r.sign(p, claims)))
 	return id, func() {
 		r.t.Helper()

@@ -71,17 +71,11 @@ func (r *run) rejected() {
 }
 
 func (r *run) manyPolls() {
-	claims := r.asked(&r.one)
-	ping := r.expect(claims)
-	id := r.acknowledged(r.ask(&r.one, r.sign(&r.one, claims)))
+	id, finish := r.open(&r.one)
 	for range 20 {
 		r.refused("one of many", r.redeem(&r.one, id), http.StatusBadRequest, ciba.AuthorizationPending, ciba.SlowDown)
 	}
-	r.decide(id, "allow")
-	if ping != nil {
-		r.arrived(ping, id)
-	}
-	r.token(&r.one, id)
+	finish()
 }
 
 // expired may end with a ping, which is then as any other.

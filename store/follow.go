@@ -72,7 +72,9 @@ func (s *Store) followOnce(ctx context.Context, f *following) error {
 		}
 	}
 	since := there.LastTime.Add(-followSince) // by the server's clock, which dates the messages
-	config := jetstream.OrderedConsumerConfig{HeadersOnly: true, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since}
+	// The whole facts are for the tail. Of several processes only one seals, and
+	// that one reads them.
+	config := jetstream.OrderedConsumerConfig{HeadersOnly: !s.exclusive, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since}
 	if f.last > 0 {
 		config.DeliverPolicy, config.OptStartTime, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, nil, f.last+1
 	}
@@ -137,6 +139,9 @@ func (s *Store) take(ctx context.Context, f *following, m jetstream.Msg) {
 	seq := meta.Sequence.Stream
 	f.last = max(f.last, seq)
 	f.fresh++
+	if s.exclusive {
+		s.tail.add(message{subject: m.Subject(), header: m.Headers(), data: m.Data(), seq: seq, at: meta.Timestamp.UTC()})
+	}
 	p, err := s.names.parseFact(m.Subject())
 	var l label
 	if err == nil {

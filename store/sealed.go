@@ -110,9 +110,16 @@ func (s *Store) Evidence(ctx context.Context, after uint64, limit int) ([]consen
 // is no fact of this person or none at all is returned as unreadable, so that
 // the chain names it.
 func (s *Store) Facts(ctx context.Context, after uint64, limit int) ([]consent.StoredFact, error) {
-	messages, err := s.messagesAfter(ctx, streamConsent, after, limit)
-	if err != nil {
-		return nil, err
+	messages := s.tail.after(after, limit)
+	if n := len(messages); n > 0 {
+		after = messages[n-1].seq
+	}
+	if len(messages) < limit { // some may not have come to the follower yet
+		rest, err := s.messagesAfter(ctx, streamConsent, after, limit-len(messages))
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, rest...)
 	}
 	return s.storedFacts(ctx, messages)
 }

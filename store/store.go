@@ -110,6 +110,7 @@ type Store struct {
 	uses      *uses // nil unless exclusive
 	index     *index
 	recent    *cache
+	tail      tail // empty unless exclusive
 	health    health
 
 	startOnce sync.Once

@@ -189,12 +189,12 @@ func (x *index) summary() []consent.Event {
 		})
 	}
 	fresh := func(e *entry) bool { return e.decided == 0 && e.attempts == 0 }
-	for e := x.all.first; e != nil; e = e.all.next {
+	for e := x.entries.at(x.all.first); e != nil; e = x.entries.at(e.all.next) {
 		if fresh(e) {
 			add(e)
 		}
 	}
-	for e := x.all.last; e != nil; e = e.all.prev {
+	for e := x.entries.at(x.all.last); e != nil; e = x.entries.at(e.all.prev) {
 		if !fresh(e) {
 			add(e)
 		}

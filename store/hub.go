@@ -32,7 +32,7 @@ func (x *index) wake(id consent.ID) {
 func (x *index) wait(id consent.ID) (w *waiter, known bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	e := x.byID[id]
+	e := x.entries.at(x.byID[id])
 	if e != nil && e.decided != 0 {
 		return nil, true
 	}
@@ -83,9 +83,9 @@ func (s *Store) Wait(ctx context.Context, id consent.ID) error {
 }
 
 // brief is the exported form of an entry. x.mu is held.
-func (e *entry) brief() consent.Brief {
+func (x *index) brief(e *entry) consent.Brief {
 	b := consent.Brief{
-		ID: e.id, Client: e.asker.client, Binding: e.binding, Pseudonym: consent.Pseudonym(e.who.String()),
+		ID: e.id, Client: x.askers.at(e.asker).client, Binding: e.binding, Pseudonym: consent.Pseudonym(e.who.String()),
 		AskedAt: time.Unix(0, e.asked).UTC(), ExpiresAt: time.Unix(0, e.expires).UTC(), Same: e.same,
 		Tried: int(e.attempts), Interval: int(e.interval),
 		Decided: consent.Verb(e.decided.String()), Settled: consent.SettleVerb(e.settled.String()),
@@ -98,13 +98,14 @@ func (e *entry) brief() consent.Brief {
 
 // Peek implements consent.Store.
 func (s *Store) Peek(id consent.ID) (consent.Brief, bool) {
-	s.index.mu.RLock()
-	defer s.index.mu.RUnlock()
-	e := s.index.byID[id]
+	x := s.index
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	e := x.entries.at(x.byID[id])
 	if e == nil {
 		return consent.Brief{}, false
 	}
-	return e.brief(), true
+	return x.brief(e), true
 }
 
 // History implements consent.Store.
@@ -116,17 +117,17 @@ func (s *Store) History(p consent.Pseudonym) consent.History {
 	since := x.now().Add(-keepPast).UnixNano()
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for _, p := range x.past[w] {
+	for p := x.pasts.at(x.past[w]); p != nil; p = x.pasts.at(p.next) {
 		if p.asked > since {
-			h.Recent = append(h.Recent, p.export())
+			h.Recent = append(h.Recent, x.export(*p))
 		}
 	}
-	for e := x.people[w].first; e != nil; e = e.person.next {
+	for e := x.entries.at(x.people[w].first); e != nil; e = x.entries.at(e.person.next) {
 		if e.decided == 0 {
-			h.Open = append(h.Open, e.brief())
+			h.Open = append(h.Open, x.brief(e))
 		}
 		if e.asked > since {
-			h.Recent = append(h.Recent, past{e.asker, e.asked, e.ended, e.decided}.export())
+			h.Recent = append(h.Recent, x.export(e.past()))
 		}
 	}
 	slices.SortStableFunc(h.Recent, func(a, b consent.Past) int { return a.AskedAt.Compare(b.AskedAt) })
@@ -141,17 +142,18 @@ func (s *Store) Glance(p consent.Pseudonym, newest int) consent.History {
 	x := s.index
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for e := x.people[w].last; e != nil && len(h.Open) < newest; e = e.person.prev {
+	for e := x.entries.at(x.people[w].last); e != nil && len(h.Open) < newest; e = x.entries.at(e.person.prev) {
 		if e.decided == 0 {
-			h.Open = append(h.Open, e.brief())
+			h.Open = append(h.Open, x.brief(e))
 		}
 	}
 	slices.Reverse(h.Open)
 	return h
 }
 
-func (p past) export() consent.Past {
-	out := consent.Past{Client: p.asker.counted(), AskedAt: time.Unix(0, p.asked).UTC(), Verb: consent.Verb(p.verb.String())}
+// export is the exported form of what is past. x.mu is held.
+func (x *index) export(p past) consent.Past {
+	out := consent.Past{Client: x.askers.at(p.asker).counted(), AskedAt: time.Unix(0, p.asked).UTC(), Verb: consent.Verb(p.verb.String())}
 	if p.verb != 0 {
 		out.At = time.Unix(0, p.ended).UTC()
 	}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -43,12 +42,12 @@ func (a *asker) counted() string {
 }
 
 // entry is what memory holds of one request. There may be millions: askers
-// are shared, times are nanoseconds, lists run through the entries.
+// are shared, times are nanoseconds, lists run through the entries, and there
+// is no pointer for the garbage collector to follow.
 type entry struct {
 	id       consent.ID
 	same     [8]byte
 	binding  [8]byte
-	asker    *asker
 	asked    int64
 	expires  int64
 	tried    int64 // time of the last attempt
@@ -57,6 +56,7 @@ type entry struct {
 	person   links // among the requests of one person, oldest first
 	all      links // among all, oldest first
 	who      who
+	asker    number
 	attempts uint16 // highest number
 	outcomes uint16 // bit n-1: attempt n has an outcome
 	interval uint16
@@ -65,7 +65,7 @@ type entry struct {
 	revoked  bool
 }
 
-type links struct{ prev, next *entry }
+type links struct{ prev, next number }
 
 // verb is a consent.Verb or consent.SettleVerb in one byte.
 type verb uint8
@@ -93,10 +93,15 @@ func (e *entry) over() bool {
 
 // past is what remains of a request for the limits.
 type past struct {
-	asker *asker
 	asked int64
 	ended int64
+	asker number
+	next  number // another one of the same person
 	verb  verb
+}
+
+func (e *entry) past() past {
+	return past{asked: e.asked, ended: e.ended, asker: e.asker, verb: e.decided}
 }
 
 // index knows the requests of the last day, fed by one consumer and, ahead of
@@ -105,17 +110,20 @@ type index struct {
 	now func() time.Time
 
 	mu      sync.RWMutex
-	byID    map[consent.ID]*entry
+	entries slab[entry]
+	byID    map[consent.ID]number
 	people  map[who]chain
 	all     chain
-	past    map[who][]past
-	askers  map[identity]*asker
+	pasts   slab[past]
+	past    map[who]number // the first of a person, in no order
+	askers  slab[asker]
+	byName  map[identity]number // askers
 	waiters map[consent.ID]*waiter
 	open    int // entries that are not over
 	count   map[consent.Status]int
 }
 
-type chain struct{ first, last *entry }
+type chain struct{ first, last number }
 
 func newIndex(now func() time.Time) *index {
 	x := &index{now: now, waiters: make(map[consent.ID]*waiter)}
@@ -127,8 +135,10 @@ func newIndex(now func() time.Time) *index {
 func (x *index) reset() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.byID, x.people, x.all = make(map[consent.ID]*entry), make(map[who]chain), chain{}
-	x.past, x.askers = make(map[who][]past), make(map[identity]*asker)
+	x.entries, x.byID = slab[entry]{}, make(map[consent.ID]number)
+	x.people, x.all = make(map[who]chain), chain{}
+	x.pasts, x.past = slab[past]{}, make(map[who]number)
+	x.askers, x.byName = slab[asker]{}, make(map[identity]number)
 	x.open, x.count = 0, make(map[consent.Status]int)
 }
 
@@ -136,7 +146,7 @@ func (x *index) reset() {
 func (x *index) apply(p place, l *label, seq uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	e := x.byID[p.ID]
+	e := x.entries.at(x.byID[p.ID])
 	if e == nil {
 		if p.Kind == consent.FactAsked {
 			x.insert(p.ID, l, seq)
@@ -183,87 +193,107 @@ func (x *index) uncount(e *entry) {
 }
 
 func (x *index) insert(id consent.ID, l *label, seq uint64) {
-	e := &entry{
+	e := entry{
 		id: id, same: l.Same, binding: l.Binding, asked: l.At.UnixNano(), expires: l.Expires.UnixNano(), seq: seq,
-		interval: uint16(min(max(l.Interval, 0), 1<<16-1)),
+		asker: x.known(identity{client: l.Client, group: l.Group}), interval: uint16(min(max(l.Interval, 0), 1<<16-1)),
 	}
 	copy(e.who[:], l.Pseudonym)
-	name := identity{client: l.Client, group: l.Group}
-	if e.asker = x.askers[name]; e.asker == nil {
-		e.asker = &asker{identity: name}
-		x.askers[name] = e.asker
-	}
 	x.link(e)
+}
+
+// known returns the number of an asker, a new one's if need be. x.mu is held.
+func (x *index) known(name identity) number {
+	n := x.byName[name]
+	if n == 0 {
+		n = x.askers.add(asker{identity: name})
+		x.byName[name] = n
+	}
+	return n
 }
 
 // quit gives up one use of an asker: where a client_id costs nothing, there
 // is no end of them. x.mu is held.
-func (x *index) quit(a *asker) {
+func (x *index) quit(n number) {
+	a := x.askers.at(n)
 	if a.users--; a.users == 0 {
-		delete(x.askers, a.identity)
+		delete(x.byName, a.identity)
+		x.askers.remove(n)
 	}
 }
 
 // link puts a new entry where it belongs. x.mu is held.
-func (x *index) link(e *entry) {
-	x.byID[e.id] = e
-	e.asker.users++
-	x.tally(e)
+func (x *index) link(e entry) {
+	n := x.entries.add(e)
+	x.byID[e.id] = n
+	x.askers.at(e.asker).users++
+	x.tally(&e)
 	mine := x.people[e.who]
-	mine.append(e, func(e *entry) *links { return &e.person })
+	mine.append(&x.entries, n, ofPerson)
 	x.people[e.who] = mine
-	x.all.append(e, func(e *entry) *links { return &e.all })
+	x.all.append(&x.entries, n, ofAll)
 }
 
-// append adds e in the order of the stream: facts of this process come ahead
-// of those that others wrote a moment before.
-func (l *chain) append(e *entry, of func(*entry) *links) {
-	after := l.last
-	for after != nil && after.seq > e.seq {
-		after = of(after).prev
-	}
+func ofPerson(e *entry) *links { return &e.person }
+func ofAll(e *entry) *links    { return &e.all }
+
+// append adds entry n in the order of the stream: facts of this process come
+// ahead of those that others wrote a moment before.
+func (c *chain) append(s *slab[entry], n number, of func(*entry) *links) {
+	e := s.at(n)
 	in := of(e)
-	in.prev = after
-	if after == nil {
-		in.next, l.first = l.first, e
-	} else {
-		in.next, of(after).next = of(after).next, e
+	in.prev = c.last
+	for in.prev != 0 && s.at(in.prev).seq > e.seq {
+		in.prev = of(s.at(in.prev)).prev
 	}
-	if in.next == nil {
-		l.last = e
+	if in.prev == 0 {
+		in.next, c.first = c.first, n
 	} else {
-		of(in.next).prev = e
+		before := of(s.at(in.prev))
+		in.next, before.next = before.next, n
+	}
+	if in.next == 0 {
+		c.last = n
+	} else {
+		of(s.at(in.next)).prev = n
 	}
 }
 
-func (l *chain) remove(e *entry, of func(*entry) *links) {
+func (c *chain) remove(s *slab[entry], e *entry, of func(*entry) *links) {
 	in := of(e)
-	if in.prev == nil {
-		l.first = in.next
+	if in.prev == 0 {
+		c.first = in.next
 	} else {
-		of(in.prev).next = in.next
+		of(s.at(in.prev)).next = in.next
 	}
-	if in.next == nil {
-		l.last = in.prev
+	if in.next == 0 {
+		c.last = in.prev
 	} else {
-		of(in.next).prev = in.prev
+		of(s.at(in.next)).prev = in.prev
 	}
-	*in = links{}
 }
 
 // remove forgets an entry. x.mu is held.
-func (x *index) remove(e *entry) {
+func (x *index) remove(n number) {
+	e := x.entries.at(n)
 	x.uncount(e)
 	delete(x.byID, e.id)
 	x.quit(e.asker)
-	x.all.remove(e, func(e *entry) *links { return &e.all })
+	x.all.remove(&x.entries, e, ofAll)
 	mine := x.people[e.who]
-	mine.remove(e, func(e *entry) *links { return &e.person })
-	if mine.first == nil {
+	mine.remove(&x.entries, e, ofPerson)
+	if mine.first == 0 {
 		delete(x.people, e.who)
 	} else {
 		x.people[e.who] = mine
 	}
+	x.entries.remove(n)
+}
+
+// keep remembers what is past. x.mu is held.
+func (x *index) keep(w who, p past) {
+	p.next = x.past[w]
+	x.past[w] = x.pasts.add(p)
+	x.askers.at(p.asker).users++
 }
 
 // sweepStep is the number of steps that sweep takes under one lock.
@@ -284,31 +314,36 @@ func (x *index) sweep(keepFor time.Duration) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for e := x.all.first; e != nil; {
-		next := e.all.next
+	for n := x.all.first; n != 0; {
+		e := x.entries.at(n)
+		next := e.all.next // has its place still when the lock was released
 		if e.over() && e.ended < ended {
 			if e.asked > old {
-				x.past[e.who] = append(x.past[e.who], past{e.asker, e.asked, e.ended, e.decided})
-				e.asker.users++
+				x.keep(e.who, e.past())
 			}
-			x.remove(e)
+			x.remove(n)
 		} else if e.asked < lost {
-			x.remove(e)
+			x.remove(n)
 		}
-		e = next
+		n = next
 		breathe()
 	}
-	for w, list := range x.past {
-		for _, p := range list {
-			if p.asked <= old {
+	for w, first := range x.past {
+		kept := first
+		for at := &kept; *at != 0; { // where the number is that is looked at
+			n := *at
+			if p := x.pasts.at(n); p.asked > old {
+				at = &p.next
+			} else {
+				*at = p.next
 				x.quit(p.asker)
+				x.pasts.remove(n)
 			}
 		}
-		keep := slices.DeleteFunc(list, func(p past) bool { return p.asked <= old })
-		if len(keep) == 0 {
+		if kept == 0 {
 			delete(x.past, w)
-		} else if len(keep) < len(list) {
-			x.past[w] = slices.Clip(keep)
+		} else if kept != first {
+			x.past[w] = kept
 		}
 		breathe()
 	}

@@ -46,8 +46,8 @@ func (x *index) choose(f consent.Filter, seq uint64, limit int) (ids []consent.I
 	stuck := x.now().Add(-stuckAfter).UnixNano()
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for e := x.all.first; e != nil && len(ids) < limit; e = e.all.next {
-		if e.seq <= seq || f.Client != "" && e.asker.client != f.Client || f.Status != "" && e.status() != f.Status ||
+	for e := x.entries.at(x.all.first); e != nil && len(ids) < limit; e = x.entries.at(e.all.next) {
+		if e.seq <= seq || f.Client != "" && x.askers.at(e.asker).client != f.Client || f.Status != "" && e.status() != f.Status ||
 			f.Stuck && (e.concluded() || e.tried > stuck) {
 			continue
 		}

@@ -12,7 +12,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 )
@@ -133,9 +132,9 @@ func (s *Store) readSnapshot(f io.Reader, last uint64) (uint64, error) {
 func (x *index) write(w *chunkWriter, instance string, seq uint64) {
 	x.mu.RLock()
 	head := snapshotHead{V: snapshotVersion, Instance: instance, Seq: seq}
-	numbers := make(map[*asker]uint64, len(x.askers))
-	for a, p := range x.askers {
-		numbers[p] = uint64(len(head.Askers))
+	places := make(map[number]uint64, len(x.byName)) // in the head
+	for a, n := range x.byName {
+		places[n] = uint64(len(head.Askers))
 		head.Askers = append(head.Askers, [2]string{a.client, a.group})
 	}
 	x.mu.RUnlock()
@@ -165,18 +164,18 @@ func (x *index) write(w *chunkWriter, instance string, seq uint64) {
 		b = b[:0]
 	}
 	x.mu.RLock()
-	for e := x.all.first; e != nil && e.seq <= seq; e = e.all.next {
-		if number, ok := numbers[e.asker]; ok {
-			b = e.append(b, number)
+	for e := x.entries.at(x.all.first); e != nil && e.seq <= seq; e = x.entries.at(e.all.next) {
+		if asker, ok := places[e.asker]; ok {
+			b = e.append(b, asker)
 			breathe()
 		}
 	}
 	end()
 	x.mu.RLock()
-	for who, list := range x.past {
-		for _, p := range list {
-			if number, ok := numbers[p.asker]; ok {
-				b = p.append(b, who, number)
+	for who, first := range x.past {
+		for p := x.pasts.at(first); p != nil; p = x.pasts.at(p.next) {
+			if asker, ok := places[p.asker]; ok {
+				b = p.append(b, who, asker)
 				breathe()
 			}
 		}
@@ -188,14 +187,13 @@ func (x *index) write(w *chunkWriter, instance string, seq uint64) {
 func (x *index) read(r *chunkReader, askers [][2]string) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	list := make([]*asker, len(askers))
+	list := make([]number, len(askers))
 	for i, a := range askers {
-		list[i] = &asker{identity: identity{client: a[0], group: a[1]}}
-		x.askers[list[i].identity] = list[i]
+		list[i] = x.known(identity{client: a[0], group: a[1]})
 	}
 	err := r.each(func(b *fields) {
 		e := readEntry(b, list)
-		if b.err == nil && x.byID[e.id] == nil {
+		if b.err == nil && x.byID[e.id] == 0 {
 			x.link(e)
 		}
 	})
@@ -205,11 +203,15 @@ func (x *index) read(r *chunkReader, askers [][2]string) error {
 	err = r.each(func(b *fields) {
 		who, p := readPast(b, list)
 		if b.err == nil {
-			x.past[who] = append(x.past[who], p)
-			p.asker.users++
+			x.keep(who, p)
 		}
 	})
-	maps.DeleteFunc(x.askers, func(_ identity, a *asker) bool { return a.users == 0 })
+	for name, n := range x.byName {
+		if x.askers.at(n).users == 0 {
+			delete(x.byName, name)
+			x.askers.remove(n)
+		}
+	}
 	return err
 }
 
@@ -228,8 +230,7 @@ func (e *entry) append(b []byte, asker uint64) []byte {
 	return b
 }
 
-func readEntry(b *fields, askers []*asker) *entry {
-	e := new(entry)
+func readEntry(b *fields, askers []number) (e entry) {
 	b.bytes(e.id[:])
 	b.bytes(e.who[:])
 	b.bytes(e.same[:])
@@ -252,7 +253,7 @@ func (p past) append(b []byte, w who, asker uint64) []byte {
 	return b
 }
 
-func readPast(b *fields, askers []*asker) (w who, p past) {
+func readPast(b *fields, askers []number) (w who, p past) {
 	b.bytes(w[:])
 	p.asker = b.asker(askers)
 	p.asked, p.ended = b.time(), b.time()
@@ -296,11 +297,11 @@ func (b *fields) uint(limit uint64) uint64 {
 
 func (b *fields) time() int64 { return int64(b.uint(1<<64 - 1)) }
 
-func (b *fields) asker(askers []*asker) *asker {
+func (b *fields) asker(askers []number) number {
 	i := b.uint(1<<64 - 1)
 	if i >= uint64(len(askers)) {
 		b.err, b.rest = errFields, nil
-		return new(asker)
+		return 0
 	}
 	return askers[i]
 }

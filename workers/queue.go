@@ -2,6 +2,7 @@ package workers
 
 import (
 	"container/heap"
+	"math"
 	"sync"
 	"time"
 
@@ -10,51 +11,52 @@ import (
 
 // queue is the engine's memory of when to look at which request. It is
 // derived from facts and rebuilt from them at start, so it is never saved.
-// A request is handed out to one worker at a time.
+// A request is handed out to one worker at a time. There may be very many, so
+// that they have places in a list, and the garbage collector no pointer to
+// follow.
 type queue struct {
-	mu    sync.Mutex
-	items map[consent.ID]*entry
-	heap  entries
-	wake  chan struct{} // capacity 1: the head of the heap has changed
+	mu     sync.Mutex
+	places map[consent.ID]int32
+	free   []int32 // places to be given again
+	turns  turns
+	wake   chan struct{} // capacity 1: the head of the heap has changed
 }
 
-type entry struct {
-	id    consent.ID
-	at    time.Time
-	pos   int  // in the heap; -1 while a worker has it
-	again bool // woken while a worker has it: at says for when
+// turns is the heap of those that wait, for container/heap.
+type turns struct {
+	items []item  // by place
+	heap  []int32 // places
 }
+
+type item struct {
+	id  consent.ID
+	at  int64 // in nanoseconds; while a worker has it: when it was woken for, or never
+	pos int32 // in the heap; -1 while a worker has it
+}
+
+const never = math.MaxInt64
 
 func newQueue() *queue {
-	return &queue{items: make(map[consent.ID]*entry), wake: make(chan struct{}, 1)}
+	return &queue{places: make(map[consent.ID]int32), wake: make(chan struct{}, 1)}
 }
 
 // add makes id due at the given time, or earlier if it was already.
 func (q *queue) add(id consent.ID, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	e, ok := q.items[id]
-	switch {
-	case !ok:
-		e = &entry{id: id, at: at}
-		q.items[id] = e
-		heap.Push(&q.heap, e)
-	case e.pos < 0:
-		if !e.again || at.Before(e.at) {
-			e.again, e.at = true, at
-		}
-		return
-	case at.Before(e.at):
-		e.at = at
-		heap.Fix(&q.heap, e.pos)
-	default:
+	n, ok := q.places[id]
+	if !ok {
+		q.push(q.place(id), at.UnixNano())
 		return
 	}
-	if q.heap[0] == e {
-		select {
-		case q.wake <- struct{}{}:
-		default:
-		}
+	it := &q.turns.items[n]
+	if at.UnixNano() >= it.at {
+		return
+	}
+	it.at = at.UnixNano()
+	if it.pos >= 0 {
+		heap.Fix(&q.turns, int(it.pos))
+		q.nudge(n)
 	}
 }
 
@@ -62,57 +64,88 @@ func (q *queue) add(id consent.ID, at time.Time) {
 func (q *queue) take(now time.Time) (id consent.ID, ok bool, next time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.heap) == 0 {
+	if len(q.turns.heap) == 0 {
 		return id, false, time.Time{}
 	}
-	e := q.heap[0]
-	if e.at.After(now) {
-		return id, false, e.at
+	it := &q.turns.items[q.turns.heap[0]]
+	if it.at > now.UnixNano() {
+		return id, false, time.Unix(0, it.at)
 	}
-	heap.Pop(&q.heap)
-	e.pos = -1
-	return e.id, true, time.Time{}
+	heap.Pop(&q.turns)
+	it.at, it.pos = never, -1
+	return it.id, true, time.Time{}
 }
 
 // done gives a request back, to be looked at again at the given time; a zero
 // time forgets it unless it was woken meanwhile.
 func (q *queue) done(id consent.ID, at time.Time) {
 	q.mu.Lock()
-	e := q.items[id]
-	if e.again && (at.IsZero() || e.at.Before(at)) {
-		at = e.at
-	}
-	delete(q.items, id)
-	q.mu.Unlock()
+	defer q.mu.Unlock()
+	n := q.places[id]
+	next := q.turns.items[n].at
 	if !at.IsZero() {
-		q.add(id, at)
+		next = min(next, at.UnixNano())
+	}
+	if next == never {
+		delete(q.places, id)
+		q.free = append(q.free, n)
+		return
+	}
+	q.push(n, next)
+}
+
+// place gives a new request a place. q.mu is held.
+func (q *queue) place(id consent.ID) int32 {
+	var n int32
+	if last := len(q.free) - 1; last >= 0 {
+		n, q.free = q.free[last], q.free[:last]
+		q.turns.items[n].id = id
+	} else {
+		n = int32(len(q.turns.items))
+		q.turns.items = append(q.turns.items, item{id: id})
+	}
+	q.places[id] = n
+	return n
+}
+
+// push lets a request wait. q.mu is held.
+func (q *queue) push(n int32, at int64) {
+	q.turns.items[n].at = at
+	heap.Push(&q.turns, n)
+	q.nudge(n)
+}
+
+// nudge wakes the dispatcher if the request is the next one. q.mu is held.
+func (q *queue) nudge(n int32) {
+	if q.turns.heap[0] == n {
+		select {
+		case q.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
 func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.items)
+	return len(q.places)
 }
 
-type entries []*entry
-
-func (h entries) Len() int           { return len(h) }
-func (h entries) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h entries) Swap(i, j int) {
+func (t *turns) Len() int           { return len(t.heap) }
+func (t *turns) Less(i, j int) bool { return t.items[t.heap[i]].at < t.items[t.heap[j]].at }
+func (t *turns) Swap(i, j int) {
+	h := t.heap
 	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i, j
+	t.items[h[i]].pos, t.items[h[j]].pos = int32(i), int32(j)
 }
-func (h *entries) Push(x any) {
-	e := x.(*entry)
-	e.pos = len(*h)
-	*h = append(*h, e)
+func (t *turns) Push(x any) {
+	n := x.(int32)
+	t.items[n].pos = int32(len(t.heap))
+	t.heap = append(t.heap, n)
 }
-func (h *entries) Pop() any {
-	old := *h
-	n := len(old) - 1
-	e := old[n]
-	old[n] = nil
-	*h = old[:n]
-	return e
+func (t *turns) Pop() any {
+	last := len(t.heap) - 1
+	n := t.heap[last]
+	t.heap = t.heap[:last]
+	return n
 }

@@ -268,7 +268,11 @@ func (s *Store) Claim(ctx context.Context, id consent.ID, n consent.Notice) erro
 
 // Notified implements consent.Store.
 func (s *Store) Notified(ctx context.Context, id consent.ID, n consent.Notified) error {
-	return s.follows(ctx, place{id, consent.FactNotified, n.N}, label{At: n.At}, n)
+	l := label{At: n.At}
+	if n.Done {
+		l.Verb = verbDone
+	}
+	return s.follows(ctx, place{id, consent.FactNotified, n.N}, l, n)
 }
 
 // follows writes a fact of which only the first counts.

@@ -29,8 +29,11 @@ type label struct {
 	Interval  int               // i: asked only
 	Same      [8]byte           // s: asked only
 	Binding   [8]byte           // b: tag of the key that asked, if any; asked only
-	Verb      string            // d: decided and settled only
+	Verb      string            // d: decided and settled; notified: verbDone
 }
+
+// verbDone marks a notified after which the client is not told again.
+const verbDone = "done"
 
 // String returns the text form. Members that are empty are left out.
 func (c *label) String() string {

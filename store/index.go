@@ -63,6 +63,7 @@ type entry struct {
 	decided  verb
 	settled  verb
 	revoked  bool
+	owed     bool // a notice to the client that has not come through
 }
 
 type links struct{ prev, next number }
@@ -173,6 +174,10 @@ func (x *index) apply(p place, l *label, seq uint64) {
 		x.wake(p.ID)
 	case consent.FactRevoked:
 		e.revoked = true
+	case consent.FactNotice:
+		e.owed = true
+	case consent.FactNotified:
+		e.owed = l.Verb != verbDone
 	}
 	x.tally(e)
 }
@@ -300,7 +305,8 @@ func (x *index) keep(w who, p past) {
 const sweepStep = 2000
 
 // sweep turns requests that ended into past ones and forgets old ones. An
-// ended one is kept in full for keepFor. Only one sweep runs at a time, and
+// ended one is kept in full for keepFor, and while its client is owed a notice:
+// the next start has to know of it. Only one sweep runs at a time, and
 // nothing else removes anything.
 func (x *index) sweep(keepFor time.Duration) {
 	now := x.now()
@@ -317,7 +323,7 @@ func (x *index) sweep(keepFor time.Duration) {
 	for n := x.all.first; n != 0; {
 		e := x.entries.at(n)
 		next := e.all.next // has its place still when the lock was released
-		if e.over() && e.ended < ended {
+		if e.over() && !e.owed && e.ended < ended {
 			if e.asked > old {
 				x.keep(e.who, e.past())
 			}

@@ -14,8 +14,8 @@ import (
 // stuckAfter is how long an attempt may be without an outcome.
 const stuckAfter = time.Minute
 
-// Requests lists what is in memory (requests that are open or ended within a
-// minute), oldest first: at most limit of them, from after the cursor on. The
+// Requests lists what is in memory (requests that are open, ended within a
+// minute, or whose client could not be told yet), oldest first: at most limit of them, from after the cursor on. The
 // next cursor is empty at the end. Any other request can still be read by Get.
 func (s *Store) Requests(ctx context.Context, f consent.Filter, after string, limit int) (list []*consent.State, next string, err error) {
 	var seq uint64
@@ -82,7 +82,7 @@ func (e *entry) status() consent.Status {
 type Stats struct {
 	Open    int                    // requests that are not over
 	Waiting int                    // requests that somebody waits for
-	Status  map[consent.Status]int // requests by status: open ones, and those that ended within a minute
+	Status  map[consent.Status]int // requests by status, of those that [Store.Requests] lists
 }
 
 // Stats returns counts of what is in memory.

@@ -223,7 +223,7 @@ func (e *entry) append(b []byte, asker uint64) []byte {
 	b = append(b, e.binding[:]...)
 	for _, v := range []uint64{
 		asker, e.seq, uint64(e.asked), uint64(e.expires), uint64(e.tried), uint64(e.ended),
-		uint64(e.attempts), uint64(e.outcomes), uint64(e.interval), uint64(e.decided), uint64(e.settled), uint64(btoi(e.revoked)),
+		uint64(e.attempts), uint64(e.outcomes), uint64(e.interval), uint64(e.decided), uint64(e.settled), btoi(e.revoked) | btoi(e.owed)<<1,
 	} {
 		b = binary.AppendUvarint(b, v)
 	}
@@ -240,7 +240,8 @@ func readEntry(b *fields, askers []number) (e entry) {
 	e.asked, e.expires, e.tried, e.ended = b.time(), b.time(), b.time(), b.time()
 	e.attempts, e.outcomes, e.interval = uint16(b.uint(1<<16-1)), uint16(b.uint(1<<16-1)), uint16(b.uint(1<<16-1))
 	e.decided, e.settled = verb(b.uint(uint64(len(verbs)-1))), verb(b.uint(uint64(len(verbs)-1)))
-	e.revoked = b.uint(1) == 1
+	flags := b.uint(3)
+	e.revoked, e.owed = flags&1 != 0, flags&2 != 0
 	return e
 }
 
@@ -261,7 +262,7 @@ func readPast(b *fields, askers []number) (w who, p past) {
 	return w, p
 }
 
-func btoi(b bool) int {
+func btoi(b bool) uint64 {
 	if b {
 		return 1
 	}

@@ -299,11 +299,12 @@ func (e *Engine) notify(ctx context.Context, s *consent.State, step Step) error 
 		return err
 	}
 	answer := n.Notify(ctx, s, step.N)
-	answer.V, answer.N, answer.At = consent.Version, step.N, e.cfg.Now()
 	level := slog.LevelInfo
 	if !answer.Done {
 		level = slog.LevelWarn
 	}
+	answer.V, answer.N, answer.At = consent.Version, step.N, e.cfg.Now()
+	answer.Done = answer.Done || step.N >= maxNotices // then it is given up
 	e.cfg.Log.LogAttrs(ctx, level, "client notified", slog.String("req", id.String()), slog.String("client", s.Request.Client.ID), slog.Int("attempt", step.N), slog.String("code", answer.Code))
 	return e.cfg.Store.Notified(ctx, id, answer)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -372,6 +373,23 @@ func TestNotices(t *testing.T) {
 	}
 	if early := s.Notices[0].At.Sub(req.AskedAt); early < time.Second {
 		t.Errorf("the client was told %s after it asked", early)
+	}
+}
+
+// TestNoticesEnd: a client that never answers is not told for ever, and the
+// last fact says that it was given up.
+func TestNoticesEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.door.answers = slices.Repeat([]consent.Notified{{Code: "503"}}, 9)
+	h := w.running()
+	req := h.Asked("alice", func(r *consent.Request) { r.Mode, r.Bearers.NotificationToken = consent.Ping, "t" })
+	if _, err := h.Decide(t.Context(), req.ID, h.Decision(req, consent.Denied)); err != nil {
+		t.Fatal(err)
+	}
+	h.Eventually("the last notice", func() bool { return state(t, h, req).Notified[6].Done })
+	if s := state(t, h, req); len(s.Notified) != 6 || s.Notified[5].Done || s.Notified[6].Code != "503" {
+		t.Errorf("stored %+v, want six refused ones", s.Notified)
 	}
 }
 

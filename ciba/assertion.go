@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"ringback/consent"
 	"ringback/keys"
@@ -60,46 +59,66 @@ func algs(c *consent.Client, registered string) []string {
 }
 
 // proofClaims are the registered claims of something that a client signed for
-// us (RFC 7519 §4.1).
+// us (RFC 7519 §4.1). A time is zero when it is absent.
 type proofClaims struct {
-	Issuer    string   `json:"iss"`
-	Subject   string   `json:"sub"`
-	Audience  audience `json:"aud"`
-	JTI       string   `json:"jti"`
-	Expiry    moment   `json:"exp"`
-	NotBefore moment   `json:"nbf"`
-	IssuedAt  moment   `json:"iat"`
+	Issuer    string
+	Subject   string
+	Audience  []string
+	single    bool // the audience was one string, no list
+	JTI       string
+	Expiry    time.Time
+	NotBefore time.Time
+	IssuedAt  time.Time
 }
 
-// audience is one string, or a list of them.
-type audience struct {
-	list   []string
-	single bool // it was a string
-}
-
-func (a *audience) UnmarshalJSON(b []byte) error {
-	if b[0] != '"' {
-		return json.Unmarshal(b, &a.list)
-	}
-	a.list, a.single = make([]string, 1), true
-	if one := b[1 : len(b)-1]; bytes.IndexByte(one, '\\') < 0 && utf8.Valid(one) { // as it is in nearly all
-		a.list[0] = string(one)
+// claim reads one member of a verified payload, if it is a registered claim
+// that has a value. Names count as they are spelled (RFC 7519 §10.1.1), which
+// encoding/json does not see to.
+func (p *proofClaims) claim(name, value []byte) (err error) {
+	if string(value) == "null" {
 		return nil
 	}
-	return json.Unmarshal(b, &a.list[0])
+	switch string(name) {
+	case "iss":
+		p.Issuer, err = readText(value)
+	case "sub":
+		p.Subject, err = readText(value)
+	case "aud":
+		if p.single = value[0] == '"'; p.single {
+			p.Audience = make([]string, 1)
+			p.Audience[0], err = readText(value)
+		} else {
+			err = json.Unmarshal(value, &p.Audience)
+		}
+	case "jti":
+		p.JTI, err = readText(value)
+	case "exp":
+		p.Expiry, err = readMoment(value)
+	case "nbf":
+		p.NotBefore, err = readMoment(value)
+	case "iat":
+		p.IssuedAt, err = readMoment(value)
+	}
+	return err
 }
 
-// moment is a NumericDate (RFC 7519 §2); zero when absent.
-type moment struct{ time.Time }
+// readText reads a JSON string.
+func readText(value []byte) (s string, err error) {
+	if value[0] == '"' && bytes.IndexByte(value, '\\') < 0 { // as it is in nearly all
+		return string(value[1 : len(value)-1]), nil
+	}
+	err = json.Unmarshal(value, &s)
+	return s, err
+}
 
-func (m *moment) UnmarshalJSON(b []byte) error {
-	n, err := strconv.ParseFloat(string(b), 64) // of JSON, so what it takes is a number
+// readMoment reads a NumericDate (RFC 7519 §2).
+func readMoment(value []byte) (time.Time, error) {
+	n, err := strconv.ParseFloat(string(value), 64) // of JSON, so what it takes is a number
 	if err != nil || !(n >= 1 && n <= math.MaxInt32*4) {
-		return errors.New("not a time")
+		return time.Time{}, errors.New("not a time")
 	}
 	whole, part := math.Modf(n)
-	m.Time = time.Unix(int64(whole), int64(part*1e9))
-	return nil
+	return time.Unix(int64(whole), int64(part*1e9)), nil
 }
 
 // unverified returns whom a token says that it is by and about, before anything
@@ -129,14 +148,14 @@ func (s *Server) checkAssertion(ctx context.Context, c *consent.Client, assertio
 		return refused(InvalidClient, "client_assertion", err)
 	}
 	var p proofClaims
-	if err := json.Unmarshal(signed.Payload, &p); err != nil {
+	if err := signed.Payload.Each(p.claim); err != nil {
 		return refuse(InvalidClient, "client_assertion: a registered claim has another form than RFC 7519 says")
 	}
 	now := s.cfg.Now()
 	switch {
 	case p.Issuer != c.ID || p.Subject != c.ID:
 		return refuse(InvalidClient, "client_assertion: iss and sub must both be the client_id")
-	case !p.Audience.single || !slices.Contains(s.audiences(c), p.Audience.list[0]):
+	case !p.single || !slices.Contains(s.audiences(c), p.Audience[0]):
 		return refuse(InvalidClient, "client_assertion: aud must be the one string %s", s.cfg.Issuer)
 	case p.JTI == "" || len(p.JTI) > maxJTI:
 		return refuse(InvalidClient, "client_assertion: jti must be there, with at most %d bytes", maxJTI)

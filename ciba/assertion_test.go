@@ -77,6 +77,8 @@ func TestAssertion(t *testing.T) {
 		{"for two hours", ec.sign(nil, good.with("exp", now.Add(2*time.Hour).Unix())), "60 minutes"},
 		{"iat in the future", ec.sign(nil, good.with("iat", now.Add(90*time.Second).Unix())), "clock"},
 		{"nbf in the future", ec.sign(nil, good.with("nbf", now.Add(90*time.Second).Unix())), "clock"},
+		{"exp in capitals", ec.sign(nil, good.with("exp", nil, "EXP", good["exp"])), "exp is missing"},
+		{"aud in capitals", ec.sign(nil, good.with("aud", nil, "Aud", good["aud"])), "aud must be"},
 		{"exp as text", ec.sign(nil, good.with("exp", fmt.Sprint(now.Add(time.Minute).Unix()))), "RFC 7519"},
 		{"no JWT", "x", "not a JWT"},
 		{"none", "", "send a JWT"},
@@ -105,6 +107,7 @@ func TestAssertionAudience(t *testing.T) {
 		strict, lenient bool
 	}{
 		{h.url, true, true},
+		{json.RawMessage(`"` + strings.ReplaceAll(h.url, "/", `\/`) + `"`), true, true}, // as some libraries write it
 		{h.url + "/token", false, true},
 		{h.url + "/bc-authorize", false, true},
 		{h.mtls.URL + "/token", false, true},

@@ -1,12 +1,14 @@
 package ciba
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 
 	"ringback/consent"
+	"ringback/keys"
 )
 
 const testIssuer = "https://as.example"
@@ -137,8 +139,9 @@ func FuzzSubjectOf(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
+		payload = bytes.TrimSpace(payload)
 		var c hintClaims
-		if json.Unmarshal(payload, &c) != nil {
+		if !json.Valid(payload) || payload[0] != '{' || keys.Claims(payload).Each(c.claim) != nil {
 			return
 		}
 		h, err := subjectOf(&c, ours)

@@ -1,9 +1,7 @@
 package ciba
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"slices"
 
 	"ringback/keys"
@@ -16,7 +14,14 @@ var hintTypes = []string{"", "JWT"}
 // hintClaims are those of a login_hint_token.
 type hintClaims struct {
 	proofClaims
-	SubjectID json.RawMessage `json:"sub_id"` // RFC 9493 §4.1
+	SubjectID []byte // sub_id (RFC 9493 §4.1): JSON
+}
+
+func (c *hintClaims) claim(name, value []byte) error {
+	if string(name) == "sub_id" {
+		c.SubjectID = value
+	}
+	return c.proofClaims.claim(name, value)
 }
 
 // hintToken reads a hint that somebody whom policy trusts has signed (CIBA Core
@@ -41,7 +46,7 @@ func (s *Server) hintToken(ctx context.Context, who caller, token string) (hint,
 		return hint{}, refused(InvalidRequest, "login_hint_token", unfetched(InvalidRequest, "login_hint_token: the keys of its iss are", err))
 	}
 	var c hintClaims
-	if err := json.Unmarshal(signed.Payload, &c); err != nil {
+	if err := signed.Payload.Each(c.claim); err != nil {
 		return hint{}, refuse(InvalidRequest, "login_hint_token: a registered claim has another form than RFC 7519 says")
 	}
 	if err := s.checkHint(&c); err != nil {
@@ -59,7 +64,7 @@ func (s *Server) hintToken(ctx context.Context, who caller, token string) (hint,
 func (s *Server) checkHint(c *hintClaims) error {
 	now := s.cfg.Now()
 	switch {
-	case !slices.Equal(c.Audience.list, s.names[:1]):
+	case !slices.Equal(c.Audience, s.names[:1]):
 		return refuse(InvalidRequest, "login_hint_token: aud must be %s", s.cfg.Issuer)
 	case c.JTI == "" || len(c.JTI) > maxJTI:
 		return refuse(InvalidRequest, "login_hint_token: jti must be there, with at most %d bytes", maxJTI)
@@ -80,7 +85,7 @@ func (s *Server) checkHint(c *hintClaims) error {
 func subjectOf(c *hintClaims, isOurs func(iss string) bool) (hint, error) {
 	var h hint
 	var err error
-	switch id := bytes.TrimSpace(c.SubjectID); {
+	switch id := c.SubjectID; {
 	case len(id) > 0 && len(id) <= maxHint && id[0] == '{':
 		h, err = parseSubject(string(id), isOurs)
 	case len(id) > 0 || c.Subject == "":

@@ -2,7 +2,6 @@ package ciba
 
 import (
 	"crypto/subtle"
-	"encoding/json"
 	"net/url"
 	"strings"
 	"time"
@@ -24,11 +23,28 @@ const proofWindow = time.Minute
 
 // dpopClaims are those of a DPoP proof (RFC 9449 §4.2).
 type dpopClaims struct {
-	JTI      string `json:"jti"`
-	Method   string `json:"htm"`
-	URI      string `json:"htu"`
-	IssuedAt moment `json:"iat"`
-	Nonce    string `json:"nonce"`
+	JTI      string
+	Method   string // htm
+	URI      string // htu
+	IssuedAt time.Time
+	Nonce    string
+}
+
+// claim reads one of them.
+func (p *dpopClaims) claim(name, value []byte) (err error) {
+	switch string(name) {
+	case "jti":
+		p.JTI, err = readText(value)
+	case "htm":
+		p.Method, err = readText(value)
+	case "htu":
+		p.URI, err = readText(value)
+	case "iat":
+		p.IssuedAt, err = readMoment(value)
+	case "nonce":
+		p.Nonce, err = readText(value)
+	}
+	return err
 }
 
 // senderKey returns the key that the caller proves to hold: by a DPoP proof
@@ -55,7 +71,7 @@ func (s *Server) checkProof(c echo.Context, who *consent.Client, proof string) (
 		return "", refused(InvalidDPoPProof, "DPoP", err)
 	}
 	var p dpopClaims
-	if err := json.Unmarshal(payload, &p); err != nil {
+	if err := payload.Each(p.claim); err != nil {
 		return "", refuse(InvalidDPoPProof, "DPoP: jti, htm, htu, iat and nonce must have the forms of RFC 9449 section 4.2")
 	}
 	now, r := s.cfg.Now(), c.Request()

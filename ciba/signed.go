@@ -1,14 +1,12 @@
 package ciba
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"slices"
-	"sort"
 	"strings"
 
 	"ringback/consent"
+	"ringback/keys"
 )
 
 // requestTypes are the typ values of a signed request (RFC 9101 §10.8).
@@ -42,7 +40,7 @@ func (s *Server) unsign(ctx context.Context, who caller, f form) (form, error) {
 		return nil, refused(InvalidRequest, "request", err)
 	}
 	var p proofClaims
-	if err := json.Unmarshal(signed.Payload, &p); err != nil {
+	if err := signed.Payload.Each(p.claim); err != nil {
 		return nil, refuse(InvalidRequest, "request: a registered claim has another form than RFC 7519 says")
 	}
 	if err := s.checkRequest(who.Client, &p); err != nil {
@@ -62,7 +60,7 @@ func (s *Server) checkRequest(c *consent.Client, p *proofClaims) error {
 	switch {
 	case p.Issuer != c.ID:
 		return refuse(InvalidRequest, "request: iss must be the client_id")
-	case !slices.Contains(p.Audience.list, s.cfg.Issuer):
+	case !slices.Contains(p.Audience, s.cfg.Issuer):
 		return refuse(InvalidRequest, "request: aud must be %s", s.cfg.Issuer)
 	case p.JTI == "" || len(p.JTI) > maxJTI:
 		return refuse(InvalidRequest, "request: jti must be there, with at most %d bytes", maxJTI)
@@ -72,7 +70,7 @@ func (s *Server) checkRequest(c *consent.Client, p *proofClaims) error {
 		return refuse(InvalidRequest, "request: has expired, make a new one for every request")
 	case p.NotBefore.After(now.Add(aheadOfUs)), p.IssuedAt.After(now.Add(aheadOfUs)):
 		return refuse(InvalidRequest, "request: nbf or iat lies in the future, check the clock")
-	case p.Expiry.Sub(p.NotBefore.Time) > longestProof:
+	case p.Expiry.Sub(p.NotBefore) > longestProof:
 		return refuse(InvalidRequest, "request: exp must be at most 60 minutes after nbf")
 	}
 	return nil
@@ -81,37 +79,26 @@ func (s *Server) checkRequest(c *consent.Client, p *proofClaims) error {
 // claimedForm makes parameters of claims. They are strings, but for
 // requested_expiry, which may be a number, and extensions, which keep their
 // JSON text (CIBA Core §7.1.1).
-func claimedForm(payload []byte) (form, error) {
-	var claims map[string]json.RawMessage
-	if err := json.Unmarshal(payload, &claims); err != nil {
-		return nil, refuse(InvalidRequest, "request: the payload is no JSON object")
-	}
-	var f form
-	for name, raw := range claims {
-		if slices.Contains(registered, name) {
-			continue
-		}
-		raw = bytes.TrimSpace(raw)
-		value := string(raw)
+func claimedForm(claims keys.Claims) (f form, err error) {
+	err = claims.Each(func(claim, raw []byte) (err error) {
+		name, value := string(claim), string(raw)
 		switch {
+		case slices.Contains(registered, name):
+			return nil
 		case raw[0] == '"':
-			if err := json.Unmarshal(raw, &value); err != nil {
-				return nil, err
+			if value, err = readText(raw); err != nil {
+				return err
 			}
-		case raw[0] == '[' || raw[0] == '{':
-			if slices.Contains(stringParams, name) {
-				return nil, refuse(InvalidRequest, "%.64s: must be a string in the signed request", name)
-			}
-		case name != "requested_expiry" && slices.Contains(stringParams, name):
-			return nil, refuse(InvalidRequest, "%.64s: must be a string in the signed request", name)
+		case slices.Contains(stringParams, name) && (name != "requested_expiry" || raw[0] == '[' || raw[0] == '{'):
+			return refuse(InvalidRequest, "%.64s: must be a string in the signed request", name)
 		}
 		if strings.ContainsRune(value, 0) {
-			return nil, refuse(InvalidRequest, "%.64s: must not contain NUL", name)
+			return refuse(InvalidRequest, "%.64s: must not contain NUL", name)
 		}
 		f = append(f, param{name, value})
-	}
-	sort.Slice(f, func(i, j int) bool { return f[i].name < f[j].name })
-	return f, nil
+		return nil
+	})
+	return f, err
 }
 
 // stringParams are the parameters of CIBA Core §7.1 and those that other

@@ -112,11 +112,15 @@ func (w *walk) value(depth int) error {
 	case '"':
 		w.text()
 	default: // a number, true, false, null
-		for w.at < len(w.data) && !bytes.ContainsRune([]byte(",]} \t\r\n"), rune(w.data[w.at])) {
+		for w.at < len(w.data) && !endsValue(w.data[w.at]) {
 			w.at++
 		}
 	}
 	return nil
+}
+
+func endsValue(c byte) bool {
+	return c == ',' || c == ']' || c == '}' || c == ' ' || c == '\t' || c == '\r' || c == '\n'
 }
 
 // text reads a string and returns it with its quotation marks.

@@ -12,10 +12,9 @@ const typeProof = "dpop+jwt"
 // and 4 to 7): a compact JWS of type dpop+jwt, of at most 8 KiB, whose
 // algorithm is one of algs, signed by the public key in its header. It returns
 // the thumbprint of that key (RFC 7638, SHA-256, 43 characters of base64url)
-// and the payload, one JSON object without repeated members, of which no claim
-// is checked. Every error wraps ErrToken and says what is wrong without
+// and the payload. Every error wraps ErrToken and says what is wrong without
 // repeating the proof.
-func VerifyProof(proof string, algs []string) (thumbprint string, payload []byte, err error) {
+func VerifyProof(proof string, algs []string) (thumbprint string, payload Claims, err error) {
 	r, err := receive(proof, algs)
 	if err != nil {
 		return "", nil, err

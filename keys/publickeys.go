@@ -87,7 +87,18 @@ type Signed struct {
 	Alg     string // ES256, PS256 or EdDSA
 	KID     string // empty: the token names no key
 	Type    string // the one of the accepted types, as the caller spells it
-	Payload []byte // one JSON object without repeated members
+	Payload Claims
+}
+
+// Claims is a payload: one JSON object without repeated members, of which no
+// claim has been checked.
+type Claims []byte
+
+// Each hands the members to take: the name decoded, the value as it is
+// written. An error of take ends the reading and is returned.
+func (c Claims) Each(take func(name, value []byte) error) error {
+	w := walk{data: c}
+	return w.object(0, take)
 }
 
 // Verify checks a compact JWS of at most 8 KiB by a key of the set. algs are

@@ -97,7 +97,7 @@ func (r *received) isOf(types []string) (string, bool) {
 
 // payload returns the payload, which is worth reading once the signature is
 // verified.
-func (r *received) payload() ([]byte, error) {
+func (r *received) payload() (Claims, error) {
 	payload, ok := decodeExact(r.body)
 	if !ok {
 		return nil, fmt.Errorf("%w: its payload is not base64url", ErrToken)

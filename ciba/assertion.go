@@ -71,13 +71,10 @@ type proofClaims struct {
 	IssuedAt  time.Time
 }
 
-// claim reads one member of a verified payload, if it is a registered claim
-// that has a value. Names count as they are spelled (RFC 7519 §10.1.1), which
+// claim reads one member of a verified payload, if it is a registered claim.
+// Names count as they are spelled (RFC 7519 §10.1.1), which
 // encoding/json does not see to.
 func (p *proofClaims) claim(name, value []byte) (err error) {
-	if string(value) == "null" {
-		return nil
-	}
 	switch string(name) {
 	case "iss":
 		p.Issuer, err = readText(value)

@@ -79,6 +79,8 @@ func TestAssertion(t *testing.T) {
 		{"nbf in the future", ec.sign(nil, good.with("nbf", now.Add(90*time.Second).Unix())), "clock"},
 		{"exp in capitals", ec.sign(nil, good.with("exp", nil, "EXP", good["exp"])), "exp is missing"},
 		{"aud in capitals", ec.sign(nil, good.with("aud", nil, "Aud", good["aud"])), "aud must be"},
+		{"exp beyond all numbers", ec.sign(nil, good.with("exp", json.RawMessage(`1e400`))), "RFC 7519"},
+		{"nbf null", ec.sign(nil, good.with("nbf", json.RawMessage(`null`))), "RFC 7519"},
 		{"exp as text", ec.sign(nil, good.with("exp", fmt.Sprint(now.Add(time.Minute).Unix()))), "RFC 7519"},
 		{"no JWT", "x", "not a JWT"},
 		{"none", "", "send a JWT"},

@@ -97,6 +97,8 @@ func TestHintToken(t *testing.T) {
 		{"an access token", key.sign(map[string]any{"typ": "at+jwt"}, good), ciba.InvalidRequest, "typ"},
 		{"a client's assertion", key.sign(map[string]any{"typ": "client-authentication+jwt"}, good), ciba.InvalidRequest, "typ"},
 		{"a key of its own", stranger.sign(map[string]any{"jwk": stranger.jwk(nil)}, good), ciba.InvalidRequest, ""},
+		{"iss in capitals", key.sign(nil, h.hinted("iss", nil, "ISS", hintIssuer)), ciba.InvalidRequest, "iss"},
+		{"sub_id in capitals", key.sign(nil, h.hinted("sub", nil, "SUB_ID", map[string]any{"format": "opaque", "id": "alice"})), ciba.InvalidRequest, "sub_id"},
 		{"no aud", key.sign(nil, h.hinted("aud", nil)), ciba.InvalidRequest, "aud"},
 		{"for many", key.sign(nil, h.hinted("aud", []string{h.url, "https://other.example"})), ciba.InvalidRequest, "aud"},
 		{"for an endpoint", key.sign(nil, h.hinted("aud", h.url+"/bc-authorize")), ciba.InvalidRequest, "aud"},

@@ -45,6 +45,7 @@ func TestProof(t *testing.T) {
 		{"twice", used, "used before"},
 		{"no JWT", "x", ""},
 		{"another method", key.proof(h, "GET", uri), "htm"},
+		{"htm in capitals", key.proof(h, "POST", uri, "htm", nil, "HTM", "POST"), "htm"},
 		{"method in lower case", key.proof(h, "post", uri), "htm"},
 		{"another path", key.proof(h, "POST", h.url+"/token"), "htu"},
 		{"another host", key.proof(h, "POST", "https://attacker.example/bc-authorize"), "htu"},

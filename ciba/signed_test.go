@@ -71,6 +71,7 @@ func TestSignedRequest(t *testing.T) {
 		{"no aud", ec.sign(nil, asked("ec").with("aud", nil)), "aud"},
 		{"another aud", ec.sign(nil, asked("ec").with("aud", "https://other.example")), "aud"},
 		{"no iss", ec.sign(nil, asked("ec").with("iss", nil)), "iss"},
+		{"iss in capitals", ec.sign(nil, asked("ec").with("iss", nil, "ISS", "ec")), "iss"},
 		{"iss of another client", ec.sign(nil, asked("ec").with("iss", "other-k")), "iss"},
 		{"no exp", ec.sign(nil, asked("ec").with("exp", nil)), "exp"},
 		{"expired", ec.sign(nil, asked("ec").with("exp", now.Add(-time.Minute).Unix())), "expired"},

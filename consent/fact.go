@@ -185,7 +185,7 @@ type Notice struct {
 type Notified struct {
 	V     int       `json:"v"`
 	N     int       `json:"n"`
-	Done  bool      `json:"done"`           // answered or given up; false: is tried again
+	Done  bool      `json:"done"`           // answered or given up; false: may be tried again
 	Code  string    `json:"code,omitempty"` // status code or class of failure
 	Delay int       `json:"delay,omitempty"`
 	At    time.Time `json:"at"`

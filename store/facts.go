@@ -269,8 +269,8 @@ func (s *Store) Claim(ctx context.Context, id consent.ID, n consent.Notice) erro
 // Notified implements consent.Store.
 func (s *Store) Notified(ctx context.Context, id consent.ID, n consent.Notified) error {
 	l := label{At: n.At}
-	if n.Done {
-		l.Verb = verbDone
+	if !n.Done {
+		l.Verb = verbAgain
 	}
 	return s.follows(ctx, place{id, consent.FactNotified, n.N}, l, n)
 }

@@ -97,7 +97,9 @@ func (s *Store) followOnce(ctx context.Context, f *following) error {
 		m, err := messages.Next(jetstream.NextMaxWait(sweepEvery))
 		switch {
 		case err == nil:
-			s.take(ctx, f, m)
+			if err := s.take(ctx, f, m); err != nil {
+				return fmt.Errorf("following %s: %w", name, err)
+			}
 		case !errors.Is(err, nats.ErrTimeout):
 			return fmt.Errorf("following %s: %w", name, err)
 		}
@@ -130,11 +132,10 @@ func (f *following) keep() time.Duration {
 
 // take passes one message on. What cannot be read stays where it is; it is
 // logged and counted as seen, for every reader of the request will report it.
-func (s *Store) take(ctx context.Context, f *following, m jetstream.Msg) {
+func (s *Store) take(ctx context.Context, f *following, m jetstream.Msg) error {
 	meta, err := m.Metadata()
 	if err != nil {
-		s.log.ErrorContext(ctx, "fact without metadata", slog.Any("err", err))
-		return
+		return err // it comes again, with what follows it
 	}
 	seq := meta.Sequence.Stream
 	f.last = max(f.last, seq)
@@ -161,6 +162,7 @@ func (s *Store) take(ctx context.Context, f *following, m jetstream.Msg) {
 	if !f.ready && (seq >= f.until || meta.NumPending == 0) {
 		s.caughtUp(f)
 	}
+	return nil
 }
 
 // caughtUp announces the requests of the past that may need something.

@@ -29,11 +29,12 @@ type label struct {
 	Interval  int               // i: asked only
 	Same      [8]byte           // s: asked only
 	Binding   [8]byte           // b: tag of the key that asked, if any; asked only
-	Verb      string            // d: decided and settled; notified: verbDone
+	Verb      string            // d: decided and settled; notified: verbAgain or nothing
 }
 
-// verbDone marks a notified after which the client is not told again.
-const verbDone = "done"
+// verbAgain marks a notified that did not come through: the client is told
+// once more.
+const verbAgain = "again"
 
 // String returns the text form. Members that are empty are left out.
 func (c *label) String() string {

@@ -63,7 +63,8 @@ type entry struct {
 	decided  verb
 	settled  verb
 	revoked  bool
-	owed     bool // a notice to the client that has not come through
+	notified uint8 // highest number
+	owed     bool  // the client is told once more: that one did not come through
 }
 
 type links struct{ prev, next number }
@@ -174,10 +175,10 @@ func (x *index) apply(p place, l *label, seq uint64) {
 		x.wake(p.ID)
 	case consent.FactRevoked:
 		e.revoked = true
-	case consent.FactNotice:
-		e.owed = true
 	case consent.FactNotified:
-		e.owed = l.Verb != verbDone
+		if n := uint8(min(p.N, 1<<8-1)); n >= e.notified {
+			e.notified, e.owed = n, l.Verb == verbAgain
+		}
 	}
 	x.tally(e)
 }
@@ -305,12 +306,13 @@ func (x *index) keep(w who, p past) {
 const sweepStep = 2000
 
 // sweep turns requests that ended into past ones and forgets old ones. An
-// ended one is kept in full for keepFor, and while its client is owed a notice:
-// the next start has to know of it. Only one sweep runs at a time, and
-// nothing else removes anything.
+// ended one is kept in full for keepFor; where its client is to be told once
+// more for sumUp, so that a start announces it. Only one sweep runs at a time,
+// and nothing else removes anything.
 func (x *index) sweep(keepFor time.Duration) {
 	now := x.now()
-	ended, old, lost := now.Add(-keepFor).UnixNano(), now.Add(-keepPast).UnixNano(), now.Add(-keepAny).UnixNano()
+	ago := func(d time.Duration) int64 { return now.Add(-d).UnixNano() }
+	ended, owed, old, lost := ago(keepFor), ago(max(keepFor, sumUp)), ago(keepPast), ago(keepAny)
 	steps := 0
 	breathe := func() {
 		if steps++; steps%sweepStep == 0 {
@@ -322,8 +324,8 @@ func (x *index) sweep(keepFor time.Duration) {
 	defer x.mu.Unlock()
 	for n := x.all.first; n != 0; {
 		e := x.entries.at(n)
-		next := e.all.next // has its place still when the lock was released
-		if e.over() && !e.owed && e.ended < ended {
+		next := e.all.next // only a sweep removes: it is still there after breathing
+		if e.over() && e.ended < ended && (!e.owed || e.ended < owed) {
 			if e.asked > old {
 				x.keep(e.who, e.past())
 			}

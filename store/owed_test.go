@@ -1,70 +1,66 @@
-package store
+package store_test
 
 import (
-	"bufio"
-	"bytes"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"ringback/consent"
+	"ringback/store"
+	"ringback/store/storetest"
 )
 
-// TestOwedNotice: a request that is over stays in memory, over a restart too,
-// for as long as its client is still to be told.
+// TestOwedNotice: a request that is over stays in memory while its client is
+// to be told once more, and a restart announces it. No other does, nor one
+// that this went on for too long with.
 func TestOwedNotice(t *testing.T) {
 	t.Parallel()
-	c := newStill()
-	s := bare()
-	s.index = newIndex(c.now)
-	id, other := consent.NewID(), consent.NewID()
-	var seq uint64
-	apply := func(id consent.ID, kind consent.FactKind, n int, verb string) {
-		seq++
-		s.index.apply(place{ID: id, Kind: kind, N: n}, &label{
-			V: 1, Pseudonym: "person-000000001", Client: "agent", At: c.at, Expires: c.at.Add(time.Minute), Verb: verb,
-		}, seq)
+	var ahead atomic.Int64
+	h := storetest.New(t, func(c *store.Config) {
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	ctx := t.Context()
+	told := func(done ...bool) consent.ID {
+		req := h.Asked("alice", func(r *consent.Request) { r.Mode, r.Bearers.NotificationToken = consent.Ping, "t" })
+		if _, err := h.Decide(ctx, req.ID, h.Decision(req, consent.Denied)); err != nil {
+			t.Fatal(err)
+		}
+		for i, done := range done {
+			if err := h.Claim(ctx, req.ID, consent.Notice{V: consent.Version, N: i + 1, At: h.Config.Now()}); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Notified(ctx, req.ID, consent.Notified{V: consent.Version, N: i + 1, Done: done, At: h.Config.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return req.ID
 	}
-	pass := func() {
-		c.at = c.at.Add(10 * time.Minute)
-		s.index.sweep(keepEnded)
+	never, heard, later, owed := told(), told(true), told(false, true), told(false)
+	known := func(id consent.ID) bool { _, ok := h.Peek(id); return ok }
+	pass := func(d time.Duration) {
+		ahead.Add(int64(d))
+		askMany(t, h, 300) // the index is swept now and then while facts arrive
 	}
-	known := func(id consent.ID) bool { _, ok := s.Peek(id); return ok }
-	for _, id := range []consent.ID{id, other} {
-		apply(id, consent.FactAsked, 0, "")
-		apply(id, consent.FactDecided, 0, string(consent.Denied))
+	pass(10 * time.Minute)
+	h.Eventually("what needs nothing is forgotten", func() bool { return !known(never) && !known(heard) && !known(later) })
+	if !known(owed) {
+		t.Fatal("forgotten before its client was told")
 	}
-	apply(id, consent.FactNotice, 1, "")
-	pass()
-	if !known(id) || known(other) {
-		t.Fatalf("known: %v while the notice is under way, and %v without one, want true and false", known(id), known(other))
+	var announced recorder
+	h.Config.OnEvent = announced.take
+	h.Reopen()
+	for _, e := range announced.all() {
+		if e.ID == never || e.ID == heard || e.ID == later {
+			t.Errorf("announced %+v, which needs nothing", e)
+		}
+		if e.ID == owed {
+			owed = consent.ID{}
+		}
 	}
-	apply(id, consent.FactNotified, 1, "")
-	pass()
-
-	var copied bytes.Buffer
-	aead := testAEAD(t)
-	w := &chunkWriter{w: bufio.NewWriter(&copied), aead: aead}
-	s.index.write(w, "", seq)
-	if w.err != nil || w.w.Flush() != nil {
-		t.Fatal(w.err)
+	if owed != (consent.ID{}) {
+		t.Error("the restart did not announce a request whose client is to be told")
 	}
-	r := &chunkReader{r: bufio.NewReader(&copied), aead: aead}
-	if _, err := r.next(); err != nil { // the head
-		t.Fatal(err)
-	}
-	s.index = newIndex(c.now)
-	if err := s.index.read(r, [][2]string{{"agent", ""}}); err != nil {
-		t.Fatal(err)
-	}
-	s.index.sweep(sumUp)
-	if list := s.index.summary(); len(list) != 1 || list[0].ID != id {
-		t.Fatalf("the summary of a start has %+v, want the one whose client waits", list)
-	}
-
-	apply(id, consent.FactNotice, 2, "")
-	apply(id, consent.FactNotified, 2, verbDone)
-	pass()
-	if known(id) {
-		t.Error("the request is still in memory although its client was told")
-	}
+	last := told(false)
+	pass(2 * time.Hour)
+	h.Eventually("nobody waits for ever", func() bool { return !known(last) })
 }

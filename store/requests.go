@@ -14,9 +14,10 @@ import (
 // stuckAfter is how long an attempt may be without an outcome.
 const stuckAfter = time.Minute
 
-// Requests lists what is in memory (requests that are open, ended within a
-// minute, or whose client could not be told yet), oldest first: at most limit of them, from after the cursor on. The
-// next cursor is empty at the end. Any other request can still be read by Get.
+// Requests lists what is in memory, oldest first: requests that are open, that
+// ended within a minute, or within an hour if their client could not be told
+// yet. It returns at most limit of them, from after the cursor on; the next
+// cursor is empty at the end. Any other request can still be read by Get.
 func (s *Store) Requests(ctx context.Context, f consent.Filter, after string, limit int) (list []*consent.State, next string, err error) {
 	var seq uint64
 	if after != "" {

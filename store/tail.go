@@ -19,13 +19,16 @@ type tail struct {
 	size     int    // bytes of messages
 }
 
-// add takes the next message of the stream. The oldest go where there are too
-// many: nobody seals, or not fast enough.
+// add takes the next message of the stream; one that was there does not count.
+// The oldest go where there are too many: nobody seals, or not fast enough.
 func (t *tail) add(m message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.from == 0 && len(t.messages) == 0 {
+	switch n := len(t.messages); {
+	case n == 0 && t.from == 0:
 		t.from = m.seq - 1
+	case n == 0 && m.seq <= t.from || n > 0 && m.seq <= t.messages[n-1].seq:
+		return
 	}
 	t.messages = append(t.messages, m)
 	t.size += m.bytes()
@@ -58,5 +61,8 @@ func (t *tail) drop() {
 	t.messages = t.messages[1:]
 }
 
-// bytes is about what a message takes in memory.
-func (m *message) bytes() int { return len(m.subject) + len(m.data) + 512 }
+// bytes is about what a message takes in memory: its header is held as it came
+// and taken apart.
+func (m *message) bytes() int {
+	return len(m.subject) + 2*len(m.header.Get(headerName)) + len(m.data) + 512
+}

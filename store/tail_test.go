@@ -77,7 +77,9 @@ func TestTailBounds(t *testing.T) {
 			t.Errorf("after(%d, %d) = %s, want %s", c.after, c.limit, got, c.want)
 		}
 	}
-	young.add(message{seq: 10})
+	for _, seq := range []uint64{9, 10, 10, 6} { // some come again
+		young.add(message{seq: seq})
+	}
 	if got := sequences(young.after(9, 9)); got != "[10]" {
 		t.Errorf("after(9) = %s, want the one that came later", got)
 	}

@@ -30,7 +30,7 @@ type turns struct {
 
 type item struct {
 	id  consent.ID
-	at  int64 // in nanoseconds; while a worker has it: when it was woken for, or never
+	at  int64 // by the clock on the wall, as facts have it, in nanoseconds; while a worker has it: when it was woken for, or never
 	pos int32 // in the heap; -1 while a worker has it
 }
 

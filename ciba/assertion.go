@@ -3,13 +3,11 @@ package ciba
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"ringback/consent"
@@ -121,20 +119,23 @@ func readMoment(value []byte) (time.Time, error) {
 // unverified returns whom a token says that it is by and about, before anything
 // about it is verified. What is no JWT says nothing.
 func unverified(token string) (iss, sub string) {
-	if len(token) > keys.MaxToken {
+	claims, ok := keys.Unverified(token)
+	if !ok {
 		return "", ""
 	}
-	_, rest, _ := strings.Cut(token, ".")
-	body, _, _ := strings.Cut(rest, ".")
-	var c struct {
-		Issuer  string `json:"iss"`
-		Subject string `json:"sub"`
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(body)
-	if err != nil || json.Unmarshal(raw, &c) != nil {
+	err := claims.Each(func(name, value []byte) (err error) {
+		switch string(name) {
+		case "iss":
+			iss, err = readText(value)
+		case "sub":
+			sub, err = readText(value)
+		}
+		return err
+	})
+	if err != nil {
 		return "", ""
 	}
-	return c.Issuer, c.Subject
+	return iss, sub
 }
 
 // checkAssertion verifies a private_key_jwt (OpenID Connect Core §9, RFC 7523

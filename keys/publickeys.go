@@ -90,8 +90,8 @@ type Signed struct {
 	Payload Claims
 }
 
-// Claims is a payload whose signature was verified: one JSON object without
-// repeated members. What the claims say has not been checked.
+// Claims is the payload of a token: one JSON object without repeated members.
+// What the claims say has not been checked.
 type Claims []byte
 
 // Each hands the members to take: the name decoded, the value as it is

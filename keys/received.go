@@ -95,10 +95,24 @@ func (r *received) isOf(types []string) (string, bool) {
 	return "", false
 }
 
+// Unverified returns what a compact JWS says, whoever may have written it; false
+// for what Verify would refuse to read. It tells whose keys to verify by.
+func Unverified(token string) (Claims, bool) {
+	_, rest, _ := strings.Cut(token, ".")
+	body, _, ok := strings.Cut(rest, ".")
+	if !ok || len(token) > MaxToken {
+		return nil, false
+	}
+	payload, err := readPayload(body)
+	return payload, err == nil
+}
+
 // payload returns the payload, which is worth reading once the signature is
 // verified.
-func (r *received) payload() (Claims, error) {
-	payload, ok := decodeExact(r.body)
+func (r *received) payload() (Claims, error) { return readPayload(r.body) }
+
+func readPayload(body string) (Claims, error) {
+	payload, ok := decodeExact(body)
 	if !ok {
 		return nil, fmt.Errorf("%w: its payload is not base64url", ErrToken)
 	}

@@ -14,6 +14,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"flag"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -346,4 +347,42 @@ func FuzzPublicKeysVerify(f *testing.F) {
 			t.Errorf("%q passes as %+v", token, got)
 		}
 	})
+}
+
+// TestUnverified reads what nobody has vouched for: each member once, by its
+// name as it is spelled, and nothing of what Verify would not read.
+func TestUnverified(t *testing.T) {
+	t.Parallel()
+	token := func(payload string) string { return "e30." + encoding.EncodeToString([]byte(payload)) + ".AA" }
+	claims, ok := Unverified(token(` {"sub":"a"}`))
+	if ok {
+		t.Errorf("Unverified = %s, of a payload with something before it", claims)
+	}
+	claims, ok = Unverified(token(`{"sub" : "a", "\u0069ss":["x", {"y":1}], "exp":1e3 ,"ISS2":null}`))
+	if !ok {
+		t.Fatal("Unverified reads no object")
+	}
+	var got []string
+	each := func(name, value []byte) error {
+		got = append(got, string(name)+"="+string(value))
+		return nil
+	}
+	want := []string{`sub="a"`, `iss=["x", {"y":1}]`, `exp=1e3`, `ISS2=null`}
+	if err := claims.Each(each); err != nil || !slices.Equal(got, want) {
+		t.Errorf("Each gives %q, %v, want %q", got, err, want)
+	}
+	stop := errors.New("stop")
+	n := 0
+	if err := claims.Each(func(_, _ []byte) error { n++; return stop }); err != stop || n != 1 {
+		t.Errorf("Each went on for %d members and returned %v, want the error of the first", n, err)
+	}
+	for _, bad := range []string{
+		"", "e30", "e30.e30", token(`[]`), token(`{"a":1,"a":2}`), token(`{"a":1,"A":2}`), token("{\"a\":\"\xff\"}"), token(`{"a":1}x`),
+		strings.Replace(token(`{}`), "e30.AA", "e30=.AA", 1), token(`{"a":"` + strings.Repeat("x", MaxToken) + `"}`),
+		token(strings.Repeat(`{"a":`, maxDepth) + "{}" + strings.Repeat("}", maxDepth)),
+	} {
+		if claims, ok := Unverified(bad); ok {
+			t.Errorf("Unverified(%.60q) = %.60s", bad, claims)
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package approve
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -165,9 +164,8 @@ func (s *Server) delivered(ctx context.Context, m message) ([]open, error) {
 			out = append(out, open{st, newest})
 		}
 	}
-	slices.SortFunc(out, func(a, b open) int {
-		return cmp.Or(b.attempt.At.Compare(a.attempt.At), cmp.Compare(b.state.Seq, a.state.Seq))
-	})
+	slices.Reverse(out) // of those told of at the same time, the last one that was asked
+	slices.SortStableFunc(out, func(a, b open) int { return b.attempt.At.Compare(a.attempt.At) })
 	return out, nil
 }
 

@@ -129,6 +129,10 @@ func TestBareNoNeedsOne(t *testing.T) {
 		t.Errorf("answered %q", said)
 	}
 	a, b := h.sent("alice"), h.sent("alice")
+	// A fact that comes late, as delivery reports do, makes nothing newer.
+	if err := h.Report(t.Context(), a.req.ID, consent.Receipt{V: consent.Version, N: 2, Delivered: true, At: h.clock.Now()}); err != nil {
+		t.Fatal(err)
+	}
 	if said := h.reply(alice, "NO"); !strings.Contains(said, "Several") {
 		t.Errorf("answered %q", said)
 	}

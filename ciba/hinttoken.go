@@ -49,9 +49,6 @@ func (s *Server) hintToken(ctx context.Context, who caller, token string) (hint,
 	if err := signed.Payload.Each(c.claim); err != nil {
 		return hint{}, refuse(InvalidRequest, "login_hint_token: a registered claim has another form than RFC 7519 says")
 	}
-	if c.Issuer != iss { // whose keys these are
-		return hint{}, refuse(InvalidRequest, "login_hint_token: iss must be there, in lower case")
-	}
 	if err := s.checkHint(&c); err != nil {
 		return hint{}, err
 	}

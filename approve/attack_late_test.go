@@ -6,12 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"ringback/channels"
 	"ringback/consent"
 )
 
 // TestLateAnswers: an answer that comes a second after the request's end
 // decides nothing, however good its code is and whatever page it was written
-// on before.
+// on before. It finds the end written, or writes it, and is told of it.
 func TestLateAnswers(t *testing.T) {
 	t.Parallel()
 	h := newInsideHouse(t)
@@ -28,16 +29,45 @@ func TestLateAnswers(t *testing.T) {
 				t.Fatalf("a late form: %d %s", p.status, p.body)
 			}
 		case 2:
-			if said := h.reply(alice, "YES "+m.code); strings.Contains(said, "Allowed") {
+			if said := h.reply(alice, "YES "+m.code); !strings.Contains(said, "This request ended at ") {
 				t.Fatalf("a late yes: %s", said)
 			}
 		case 3:
-			if said := h.reply(alice, "NO "+m.code); strings.Contains(said, "Not allowed") {
+			if said := h.reply(alice, "NO "+m.code); !strings.Contains(said, "This request ended at ") {
 				t.Fatalf("a late no: %s", said)
 			}
 		}
-		if st := h.state(m.req); st.Decided != nil && st.Decided.Verb != consent.Expired {
-			t.Fatalf("a second late: %s by %s", st.Decided.Verb, st.Decided.Means)
+		if st := h.state(m.req); st.Decided == nil || st.Decided.Verb != consent.Expired {
+			t.Fatalf("a second late it is %s", st.Status())
 		}
 	}
+}
+
+// TestLateAnswerThenClockBack: once an answer came too late, setting the clock
+// back makes neither it nor another one good.
+func TestLateAnswerThenClockBack(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	m := h.sent("alice")
+	late := m.req.ExpiresAt.Sub(m.req.AskedAt) + time.Second
+	h.clock.Add(late)
+	form := h.tw.Inbound(alice, "YES "+m.code)
+	post := func() string {
+		_, body, err := h.tw.Post(t.Context(), h.url+channels.InboundPath("twilio"), form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	if said := post(); !strings.Contains(said, "This request ended at ") {
+		t.Errorf("a late yes: %s", said)
+	}
+	h.clock.Add(-late)
+	if said := post(); strings.Contains(said, "Message") {
+		t.Errorf("the same once more: %s", said)
+	}
+	if said := h.reply(alice, "YES "+m.code); strings.Contains(said, "Allowed") {
+		t.Errorf("another one: %s", said)
+	}
+	h.wantStatus(m.req, consent.StatusExpired, 0)
 }

@@ -43,9 +43,11 @@ func (s *Server) status(c echo.Context) error {
 	if _, have := st.Receipts[n]; a == nil || have || known && o.ProviderID != "" && o.ProviderID != got.MessageID {
 		return c.NoContent(http.StatusNoContent)
 	}
-	err = s.cfg.Store.Report(ctx, id, consent.Receipt{V: consent.Version, N: n, Delivered: got.Delivered, Code: got.Code, At: s.cfg.Now()})
-	if err == nil && got.Failed && got.Code == optedOut {
+	if got.Failed && got.Code == optedOut { // before the receipt, which says that all is done
 		err = s.cfg.Devices.StopDevice(ctx, st.Request.Approver, a.Device, true)
+	}
+	if err == nil {
+		err = s.cfg.Store.Report(ctx, id, consent.Receipt{V: consent.Version, N: n, Delivered: got.Delivered, Code: got.Code, At: s.cfg.Now()})
 	}
 	if err != nil {
 		return s.later(c, id, err)

@@ -11,19 +11,24 @@ import (
 	"ringback/consent"
 )
 
-// guess claims one of the request's guesses. Only after it has returned a
-// number may a code be compared. by makes the same message or form count once.
-func (s *Server) guess(ctx context.Context, id consent.ID, channel, by string) (int, error) {
-	sum := sha256.Sum256([]byte(by))
-	return s.cfg.Store.Miss(ctx, id, consent.Miss{
-		V: consent.Version, Channel: channel, At: s.cfg.Now(), Nonce: encoding.EncodeToString(sum[:16]),
-	})
+// nonceOf names an answer by all that was sent: the same message or form is one
+// guess and one decision however often it is taken, and any other is another.
+func nonceOf(sent string) string {
+	sum := sha256.Sum256([]byte(sent))
+	return encoding.EncodeToString(sum[:16])
+}
+
+// guess claims one of the request's guesses and returns its number. Only then
+// may a comparison have an effect or an answer.
+func (s *Server) guess(ctx context.Context, id consent.ID, channel, nonce string) (int, error) {
+	return s.cfg.Store.Miss(ctx, id, consent.Miss{V: consent.Version, Channel: channel, At: s.cfg.Now(), Nonce: nonce})
 }
 
 // decide makes a decision of evidence and stores it. It returns the decision
 // that stands: ours, or with consent.ErrDecided the one that was there first.
+// An answer that is taken again, because its first try did not come through,
+// has the same nonce and is ours.
 func (s *Server) decide(ctx context.Context, st *consent.State, ev consent.Evidence) (consent.Decision, error) {
-	ev.Nonce = random(16)
 	d, err := consent.Decide(st, ev, s.cfg.Details, s.cfg.Now())
 	if errors.Is(err, consent.ErrEnded) {
 		return s.expire(ctx, st)

@@ -20,6 +20,7 @@ const (
 // answerForm is a posted form, read and of the right shape; nothing in it has
 // been compared with anything.
 type answerForm struct {
+	body   string // as it was posted
 	csrf   string
 	answer string // templates.AnswerAllow, AnswerDeny or AnswerBlock
 	code   string // 6 digits, or ""
@@ -86,7 +87,7 @@ func parseForm(body string) (f answerForm, ok bool) {
 	default:
 		f.answer = ""
 	}
-	f.code, f.match = digits(f.code, 6), digits(f.match, 4)
+	f.body, f.code, f.match = body, digits(f.code, 6), digits(f.match, 4)
 	f.less = less{lower: map[int]string{}, without: map[int][]int{}}
 	for name, values := range v {
 		if !f.less.take(name, values) {

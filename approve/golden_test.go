@@ -7,9 +7,8 @@ import (
 	"ringback/channels"
 )
 
-// TestMarksOfMessagesStay pins under what a message is remembered for a year,
-// and what tells that a guess came with it: what was sent to an earlier release
-// counts once all the same.
+// TestMarksOfMessagesStay pins under what a message is remembered for a year:
+// what was sent to an earlier release counts once all the same.
 func TestMarksOfMessagesStay(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -21,9 +20,5 @@ func TestMarksOfMessagesStay(t *testing.T) {
 	}
 	if seen, err := h.Seen(t.Context(), "message twilio SM00112233445566778899aabbccddeeff"); err != nil || !seen {
 		t.Errorf("Seen = %v, %v, want true", seen, err)
-	}
-	misses := h.state(m.req).Misses
-	if len(misses) != 1 || misses[0].Nonce != "DCCm0lLSRYQcgzp9dd9jnw" {
-		t.Errorf("guesses = %+v", misses)
 	}
 }

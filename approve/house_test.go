@@ -69,6 +69,8 @@ type house struct {
 	mu   sync.RWMutex
 	echo *echo.Echo
 	door *approve.Server
+
+	faulty func(consent.Store) consent.Store // nil: the store as it is
 }
 
 func newHouse(t testing.TB) *house { return buildHouse(t, httptest.NewServer) }
@@ -143,8 +145,12 @@ func newInsideHouse(t testing.TB) *house {
 // build makes the door, as a start of the process does.
 func (h *house) build(reg *details.Registry, all map[string]channels.Channel, codes ...approve.UserCodes) {
 	h.t.Helper()
+	facts := consent.Store(h.Store)
+	if h.faulty != nil {
+		facts = h.faulty(facts)
+	}
 	s, err := approve.New(approve.Config{
-		Store: h.Store, Directory: h.Store, Devices: h.Store, UserCodes: append(codes, h.Store)[0], Handles: h.handles, Templates: h.set, Details: reg,
+		Store: facts, Directory: h.Store, Devices: h.Store, UserCodes: append(codes, h.Store)[0], Handles: h.handles, Templates: h.set, Details: reg,
 		Channels: all, Policy: func() *consent.Policy { return h.policy }, PublicURL: h.url, Now: h.clock.Now, Log: storetest.Log(),
 	})
 	if err != nil {

@@ -176,10 +176,9 @@ func (s *Server) post(c echo.Context, v *visit) error {
 			return s.unavailable(c, v, err)
 		}
 	}
-	n, err := s.guess(ctx, req.ID, v.attempt.Channel, "form "+f.csrf)
+	nonce := nonceOf("form " + f.body)
+	n, err := s.guess(ctx, req.ID, v.attempt.Channel, nonce)
 	switch {
-	case errors.Is(err, consent.ErrClaimed):
-		return s.again(c, v)
 	case errors.Is(err, consent.ErrGuesses):
 		v.state.Misses = make([]consent.Miss, consent.MaxMisses)
 		return s.show(c, v, http.StatusOK, "")
@@ -192,11 +191,11 @@ func (s *Server) post(c echo.Context, v *visit) error {
 	if !right || needMatch && !matched {
 		return s.show(c, v, http.StatusUnprocessableEntity, templates.WrongCode)
 	}
-	return s.answer(c, v, f, granted, matched)
+	return s.answer(c, v, f, granted, matched, nonce)
 }
 
 // answer stores what the person said, and shows what stands.
-func (s *Server) answer(c echo.Context, v *visit, f answerForm, granted json.RawMessage, matched bool) error {
+func (s *Server) answer(c echo.Context, v *visit, f answerForm, granted json.RawMessage, matched bool, nonce string) error {
 	ctx := c.Request().Context()
 	_, shown, err := s.cfg.Templates.Card(v.view)
 	if err != nil {
@@ -204,7 +203,7 @@ func (s *Server) answer(c echo.Context, v *visit, f answerForm, granted json.Raw
 	}
 	ev := consent.Evidence{
 		Verb: consent.Denied, NotMe: f.answer == templates.AnswerBlock, By: v.person.ID, Means: consent.ByPage,
-		Attempt: v.attempt.N, ACR: consent.ACRTap, AMR: methods(v.attempt.Channel, matched), Presentation: &shown,
+		Attempt: v.attempt.N, ACR: consent.ACRTap, AMR: methods(v.attempt.Channel, matched), Presentation: &shown, Nonce: nonce,
 	}
 	if matched {
 		ev.ACR = consent.ACRMatch
@@ -218,21 +217,6 @@ func (s *Server) answer(c echo.Context, v *visit, f answerForm, granted json.Raw
 	}
 	v.state.Decided = &d
 	return s.show(c, v, http.StatusOK, "")
-}
-
-// again answers a form that was sent twice, as by a double click. The first
-// one is being answered; a second guess does not count and is not compared.
-func (s *Server) again(c echo.Context, v *visit) error {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), 500*time.Millisecond)
-	defer cancel()
-	if s.cfg.Store.Wait(ctx, v.state.Request.ID) == nil {
-		fresh, err := s.cfg.Store.Get(ctx, v.state.Request.ID)
-		if err != nil {
-			return s.unavailable(c, v, err)
-		}
-		v.state = fresh
-	}
-	return s.show(c, v, http.StatusConflict, templates.Stale)
 }
 
 func (s *Server) unavailable(c echo.Context, v *visit, err error) error {

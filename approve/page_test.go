@@ -224,7 +224,7 @@ func TestConcurrentGuesses(t *testing.T) {
 }
 
 // TestFormCountsOnce: a double click, a reload and a replay of one form are
-// one guess, and a second guess through the same form is not compared.
+// one guess and one answer; the same form with another code is another guess.
 func TestFormCountsOnce(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -235,15 +235,18 @@ func TestFormCountsOnce(t *testing.T) {
 	form.Set(answer, allow)
 	b.do(http.MethodPost, m.link, form)
 	for range 2 {
-		if p := b.do(http.MethodPost, m.link, form); p.status != http.StatusConflict || !p.asks() {
+		if p := b.do(http.MethodPost, m.link, form); p.status != http.StatusUnprocessableEntity || !p.asks() || !p.says("2 tries left") {
 			t.Errorf("the same form again: %d", p.status)
 		}
 	}
-	form.Set(code, m.code)
-	if p := b.do(http.MethodPost, m.link, form); p.status != http.StatusConflict {
-		t.Errorf("the same form with another code: %d", p.status)
-	}
 	h.wantStatus(m.req, consent.StatusPending, 1)
+	form.Set(code, m.code)
+	for range 2 {
+		if p := b.do(http.MethodPost, m.link, form); p.status != http.StatusOK || !p.says("Allowed") {
+			t.Errorf("the same form with another code: %d", p.status)
+		}
+	}
+	h.wantStatus(m.req, consent.StatusApproved, 2)
 }
 
 func TestBadLinks(t *testing.T) {

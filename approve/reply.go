@@ -6,7 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -22,17 +22,10 @@ const maxWebhook = 64 << 10
 // message is a verified message of a person we know.
 type message struct {
 	channel string
-	id      string // the provider's
+	nonce   string // names the message, see nonceOf
 	person  *consent.Person
 	device  consent.Device
 	reply   templates.Reply
-}
-
-// open is an open request that was delivered to the device a message came
-// from, with the newest attempt there.
-type open struct {
-	state   *consent.State
-	attempt *consent.Attempt
 }
 
 // receive reads and verifies a callback. The body is bounded before anything
@@ -70,22 +63,34 @@ func (s *Server) inbound(c echo.Context) error {
 		return s.later(c, consent.ID{}, err)
 	}
 	// A signature has no time in it. Whoever holds a genuine request could send
-	// it again next month, so each message counts once, restarts or not.
-	first, err := s.cfg.Store.First(ctx, "message "+c.Param("provider")+" "+got.MessageID)
-	if err != nil {
-		return s.later(c, consent.ID{}, err)
+	// it again next month, so what has had its effect has none again, restarts
+	// or not. Until the effect is durable the message may come as often as it
+	// takes: each step below does nothing the second time.
+	key := "message " + c.Param("provider") + " " + got.MessageID
+	replayed, err := s.cfg.Store.Seen(ctx, key)
+	var said string
+	if err == nil && !replayed {
+		if said, err = s.take(ctx, m); err == nil {
+			replayed, err = s.taken(ctx, key)
+		}
 	}
-	if !first {
+	switch {
+	case err != nil:
+		return s.later(c, consent.ID{}, err)
+	case replayed:
 		return twiml(c, "")
-	}
-	said, err := s.take(ctx, m)
-	if err != nil {
-		return s.later(c, consent.ID{}, err)
 	}
 	if got.OptOut {
 		said = "" // the provider has answered already
 	}
 	return twiml(c, said)
+}
+
+// taken remembers that a message has had its effect, and reports whether
+// somebody else has remembered it meanwhile.
+func (s *Server) taken(ctx context.Context, key string) (replayed bool, err error) {
+	first, err := s.cfg.Store.First(ctx, key)
+	return !first, err
 }
 
 // later answers that the callback could not be taken.
@@ -108,7 +113,8 @@ func (s *Server) sender(ctx context.Context, channel string, in channels.Inbound
 	}
 	for _, d := range devices {
 		if d.Channel == channel && d.Address == in.From {
-			return message{channel, in.MessageID, p, d, templates.ReadReply(in.Body)}, nil
+			nonce := nonceOf(strings.Join([]string{"message", channel, in.MessageID, in.Body}, " "))
+			return message{channel, nonce, p, d, templates.ReadReply(in.Body)}, nil
 		}
 	}
 	return message{}, consent.ErrNotFound
@@ -133,119 +139,4 @@ func (s *Server) take(ctx context.Context, m message) (string, error) {
 		return "", err
 	}
 	return say(templates.AnswerNothing), nil
-}
-
-// delivered lists the person's open requests that a message on this device
-// told of, newest first.
-func (s *Server) delivered(ctx context.Context, m message) ([]open, error) {
-	now := s.cfg.Now()
-	var out []open
-	for _, b := range s.cfg.Store.History(s.cfg.Directory.Pseudonym(m.person.ID)).Open {
-		st, err := s.cfg.Store.Get(ctx, b.ID)
-		if errors.Is(err, consent.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if st.Decided != nil || st.Overdue(now) || st.Request.Approver != m.person.ID {
-			continue
-		}
-		var newest *consent.Attempt
-		for i := range st.Tried {
-			a := &st.Tried[i]
-			o, known := st.Outcomes[a.N]
-			reached := !known || o.Status == consent.Accepted || o.Status == consent.Unknown
-			if a.Channel == m.channel && a.Device == m.device.ID && reached && (newest == nil || a.N > newest.N) {
-				newest = a
-			}
-		}
-		if newest != nil {
-			out = append(out, open{st, newest})
-		}
-	}
-	slices.Reverse(out) // of those told of at the same time, the last one that was asked
-	slices.SortStableFunc(out, func(a, b open) int { return b.attempt.At.Compare(a.attempt.At) })
-	return out, nil
-}
-
-// weigh finds the request that a YES or NO is about. With a code, each request
-// that the code is compared with is charged a guess first, newest first. A NO
-// without one counts only where exactly one request was delivered.
-func (s *Server) weigh(ctx context.Context, m message) (string, error) {
-	requests, err := s.delivered(ctx, m)
-	if err != nil {
-		return "", err
-	}
-	say := func(a templates.Answer, left int) string { return s.cfg.Templates.Say(a, m.person.Locale, nil, left) }
-	if m.reply.Code == "" {
-		switch {
-		case len(requests) == 0:
-			return say(templates.AnswerEnded, 0), nil
-		case len(requests) > 1:
-			return say(templates.AnswerAmbiguous, 0), nil
-		case !requests[0].attempt.Reply:
-			return say(templates.AnswerNotHere, 0), nil
-		}
-		return s.conclude(ctx, m, requests[0])
-	}
-	answer, left := templates.AnswerEnded, 0
-	for _, o := range requests {
-		if !s.cfg.Now().Before(o.attempt.CodeUntil) {
-			continue
-		}
-		if !o.attempt.Reply || m.reply.Keyword == templates.Yes && !o.state.Request.Satisfied(consent.ACRTap) {
-			if answer == templates.AnswerEnded {
-				answer = templates.AnswerNotHere
-			}
-			continue
-		}
-		n, err := s.guess(ctx, o.state.Request.ID, m.channel, "message "+m.id)
-		switch {
-		case errors.Is(err, consent.ErrClaimed):
-			continue // this very message was compared before
-		case errors.Is(err, consent.ErrGuesses):
-			if answer != templates.AnswerWrong {
-				answer = templates.AnswerTooMany
-			}
-			continue
-		case err != nil:
-			return "", err
-		}
-		if s.cfg.Handles.CheckCode(o.state.Request.ID, o.attempt.N, m.reply.Code) {
-			return s.conclude(ctx, m, o)
-		}
-		if rest := consent.MaxMisses - n; rest > 0 && rest > left {
-			answer, left = templates.AnswerWrong, rest
-		} else if answer != templates.AnswerWrong {
-			answer = templates.AnswerTooMany
-		}
-	}
-	return say(answer, left), nil
-}
-
-// conclude stores the answer that a message gave.
-func (s *Server) conclude(ctx context.Context, m message, o open) (string, error) {
-	ev := consent.Evidence{
-		Verb: consent.Denied, By: m.person.ID, Means: consent.ByReply, Attempt: o.attempt.N,
-		ACR: consent.ACRTap, AMR: methods(m.channel, false), Presentation: o.attempt.Presentation,
-	}
-	answer := templates.AnswerRefused
-	if m.reply.Keyword == templates.Yes {
-		ev.Verb, answer = consent.Approved, templates.AnswerAllowed
-	}
-	view, err := s.cfg.Templates.View(o.state.Request, m.person, 0)
-	if err != nil {
-		return "", err
-	}
-	switch _, err := s.decide(ctx, o.state, ev); {
-	case errors.Is(err, consent.ErrDecided):
-		answer = templates.AnswerEnded
-	case errors.Is(err, consent.ErrAssurance):
-		answer = templates.AnswerNotHere
-	case err != nil:
-		s.fault(ctx, "storing an answer", o.state.Request.ID, err)
-		return "", err
-	}
-	return s.cfg.Templates.Say(answer, m.person.Locale, &view, 0), nil
 }

@@ -71,14 +71,15 @@ type Receipt struct {
 	At        time.Time `json:"at"`
 }
 
-// Miss uses up one guess. It is written before the code is compared; a right
-// code leaves it behind unused, which is harmless because it ends the request.
+// Miss uses up one guess. It is written before a comparison has any effect or
+// answer; a right code leaves it behind unused, which is harmless because it
+// ends the request.
 type Miss struct {
 	V       int       `json:"v"`
 	N       int       `json:"n"`
 	Channel string    `json:"channel"`
 	At      time.Time `json:"at"`
-	Nonce   string    `json:"nonce"` // what was guessed with, e.g. a hash of the message's id: the same one counts once
+	Nonce   string    `json:"nonce"` // what was guessed with, e.g. a hash of the message's id and text: the same one counts once
 }
 
 // Verb is what was decided.

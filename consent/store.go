@@ -37,9 +37,9 @@ type Store interface {
 	Conclude(ctx context.Context, id ID, o Outcome) error
 	// Report writes the provider's later word on attempt r.N; the first stays.
 	Report(ctx context.Context, id ID, r Receipt) error
-	// Miss uses up the next guess (m.N is filled in) and returns its number;
-	// ErrGuesses when MaxMisses are gone, ErrClaimed when a miss with the
-	// same nonce exists.
+	// Miss uses up the next guess (m.N is filled in) and returns its number.
+	// A miss with the same nonce is the same guess: it returns the number that
+	// it has. ErrGuesses when MaxMisses are gone.
 	Miss(ctx context.Context, id ID, m Miss) (n int, err error)
 	// Decide writes d unless the request is decided; then it returns the
 	// stored decision with ErrDecided. Our own retry (same nonce) succeeds.
@@ -109,6 +109,7 @@ type History struct {
 
 // Past is one recent request in a person's history.
 type Past struct {
+	ID      ID
 	Client  string // client id, or the group that counts instead
 	AskedAt time.Time
 	Verb    Verb // empty while pending

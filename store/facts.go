@@ -307,7 +307,7 @@ func (s *Store) Miss(ctx context.Context, id consent.ID, m consent.Miss) (int, e
 	}
 	for _, there := range st.Misses {
 		if there.Nonce == m.Nonce {
-			return 0, consent.ErrClaimed
+			return there.N, nil
 		}
 	}
 	for m.N = len(st.Misses) + 1; m.N <= consent.MaxMisses; m.N++ {
@@ -321,7 +321,7 @@ func (s *Store) Miss(ctx context.Context, id consent.ID, m consent.Miss) (int, e
 			return 0, err
 		}
 		if there.Nonce == m.Nonce {
-			return 0, consent.ErrClaimed
+			return m.N, nil
 		}
 	}
 	return 0, consent.ErrGuesses

@@ -229,14 +229,15 @@ func TestThreeGuesses(t *testing.T) {
 					numbers = append(numbers, n)
 				case errors.Is(err, consent.ErrGuesses):
 					none++
-				case !errors.Is(err, consent.ErrClaimed):
+				default:
 					t.Errorf("Miss: %v", err)
 				}
 			})
 		}
 		wg.Wait()
-		if len(numbers) != consent.MaxMisses || none == 0 {
-			t.Errorf("%d guesses were granted (%v) and %d refused, want %d granted", len(numbers), numbers, none, consent.MaxMisses)
+		// Three of the messages are guesses, each as often as it came.
+		if len(numbers) != 8*consent.MaxMisses || none != 64-len(numbers) {
+			t.Errorf("%d guesses were granted (%v) and %d refused, want %d granted", len(numbers), numbers, none, 8*consent.MaxMisses)
 		}
 		h.Reopen()
 		if n, err := h.Miss(ctx, req.ID, consent.Miss{V: 1, At: time.Now(), Nonce: "later"}); !errors.Is(err, consent.ErrGuesses) {

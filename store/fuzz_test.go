@@ -40,13 +40,13 @@ func FuzzReadSnapshotFile(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	head := []byte(`{"v":2,"instance":"instance","seq":1,"askers":[["a","host a.example"]]}`)
+	head := []byte(`{"v":3,"instance":"instance","seq":1,"askers":[["a","host a.example"]]}`)
 	e := entry{id: consent.NewID(), asked: 1, expires: 2, seq: 1}
 	f.Add(head, e.append(nil, 0), []byte{})
 	f.Add(head, append(e.append(nil, 0), e.append(nil, 0)...), (past{asked: 1}).append(nil, who{}, 0))
-	f.Add([]byte(`{"v":2,"instance":"instance","seq":2}`), []byte{}, []byte("x"))
+	f.Add([]byte(`{"v":3,"instance":"instance","seq":2}`), []byte{}, []byte("x"))
 	f.Add([]byte(`{"v":1,"instance":"instance","seq":1,"clients":["a"]}`), []byte{}, []byte{})
-	f.Add([]byte(`{"v":2,"instance":"instance","seq":1,"askers":[["a","b"],["a","b"]]}`), append(e.append(nil, 0), e.append(nil, 1)...), (past{asked: 1}).append(nil, who{}, 1))
+	f.Add([]byte(`{"v":3,"instance":"instance","seq":1,"askers":[["a","b"],["a","b"]]}`), append(e.append(nil, 0), e.append(nil, 1)...), (past{asked: 1}).append(nil, who{}, 1))
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff}, []byte{0}, []byte{})
 	f.Fuzz(func(t *testing.T, head, entries, past []byte) {
 		if seq, err := s.readSnapshot(bytes.NewReader(head), 1); err == nil {

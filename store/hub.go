@@ -153,7 +153,7 @@ func (s *Store) Glance(p consent.Pseudonym, newest int) consent.History {
 
 // export is the exported form of what is past. x.mu is held.
 func (x *index) export(p past) consent.Past {
-	out := consent.Past{Client: x.askers.at(p.asker).counted(), AskedAt: time.Unix(0, p.asked).UTC(), Verb: consent.Verb(p.verb.String())}
+	out := consent.Past{ID: p.id, Client: x.askers.at(p.asker).counted(), AskedAt: time.Unix(0, p.asked).UTC(), Verb: consent.Verb(p.verb.String())}
 	if p.verb != 0 {
 		out.At = time.Unix(0, p.ended).UTC()
 	}

@@ -95,6 +95,7 @@ func (e *entry) over() bool {
 
 // past is what remains of a request for the limits.
 type past struct {
+	id    consent.ID
 	asked int64
 	ended int64
 	asker number
@@ -103,7 +104,7 @@ type past struct {
 }
 
 func (e *entry) past() past {
-	return past{asked: e.asked, ended: e.ended, asker: e.asker, verb: e.decided}
+	return past{id: e.id, asked: e.asked, ended: e.ended, asker: e.asker, verb: e.decided}
 }
 
 // index knows the requests of the last day, fed by one consumer and, ahead of

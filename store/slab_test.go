@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"math/rand/v2"
@@ -150,7 +151,7 @@ func compare(t *testing.T, s *Store, all []*ghost) {
 	users := map[identity]int{}
 	for _, g := range all {
 		users[g.asker]++
-		kept := consent.Past{Client: cmp.Or(g.asker.group, g.Client), AskedAt: g.AskedAt, Verb: g.Decided, At: g.ended}
+		kept := consent.Past{ID: g.ID, Client: cmp.Or(g.asker.group, g.Client), AskedAt: g.AskedAt, Verb: g.Decided, At: g.ended}
 		recent[g.Pseudonym] = append(recent[g.Pseudonym], kept)
 		got, ok := s.Peek(g.ID)
 		if ok == g.isPast || ok && got != g.Brief {
@@ -190,7 +191,7 @@ func compare(t *testing.T, s *Store, all []*ghost) {
 		want = slices.DeleteFunc(want, func(p consent.Past) bool { return !p.AskedAt.After(x.now().Add(-keepPast)) })
 		got := s.History(p).Recent
 		byAll := func(a, b consent.Past) int {
-			return cmp.Or(a.AskedAt.Compare(b.AskedAt), a.At.Compare(b.At), cmp.Compare(a.Client, b.Client))
+			return cmp.Or(a.AskedAt.Compare(b.AskedAt), a.At.Compare(b.At), cmp.Compare(a.Client, b.Client), bytes.Compare(a.ID[:], b.ID[:]))
 		}
 		slices.SortFunc(got, byAll)
 		slices.SortFunc(want, byAll)

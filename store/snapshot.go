@@ -25,7 +25,7 @@ const (
 	// snapshotFile is the copy, below Config.Dir.
 	snapshotFile = "index.snapshot"
 	// snapshotVersion changes with the format; another one is not read.
-	snapshotVersion = 2
+	snapshotVersion = 3
 	// snapshotLeast is the number of facts after which a copy is made; with
 	// many requests it takes half as many facts as requests.
 	snapshotLeast = 20_000
@@ -248,6 +248,7 @@ func readEntry(b *fields, askers []number) (e entry) {
 // append writes what is past.
 func (p past) append(b []byte, w who, asker uint64) []byte {
 	b = append(b, w[:]...)
+	b = append(b, p.id[:]...)
 	for _, v := range []uint64{asker, uint64(p.asked), uint64(p.ended), uint64(p.verb)} {
 		b = binary.AppendUvarint(b, v)
 	}
@@ -256,6 +257,7 @@ func (p past) append(b []byte, w who, asker uint64) []byte {
 
 func readPast(b *fields, askers []number) (w who, p past) {
 	b.bytes(w[:])
+	b.bytes(p.id[:])
 	p.asker = b.asker(askers)
 	p.asked, p.ended = b.time(), b.time()
 	p.verb = verb(b.uint(uint64(len(verbs) - 1)))

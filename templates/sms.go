@@ -162,6 +162,7 @@ const (
 	AnswerWrong     Answer = "wrong"     // a wrong code; needs the tries left
 	AnswerTooMany   Answer = "too_many"  // no guesses left
 	AnswerEnded     Answer = "ended"     // nothing is open any more
+	AnswerLate      Answer = "late"      // its time was over; needs a View
 	AnswerAmbiguous Answer = "ambiguous" // a bare NO while several are open
 	AnswerNotHere   Answer = "not_here"  // this one is allowed on its page only
 	AnswerStopped   Answer = "stopped"
@@ -184,8 +185,8 @@ func (s *Set) Say(a Answer, lang string, v *View, triesLeft int) string {
 	_, w := speak(lang)
 	phrase := map[Answer]string{
 		AnswerAllowed: w.SaidAllowed + v.again, AnswerRefused: w.SaidRefused, AnswerWrong: w.SaidWrong, AnswerTooMany: w.SaidTooMany,
-		AnswerEnded: w.SaidEnded, AnswerAmbiguous: w.SaidAmbiguous, AnswerNotHere: w.SaidNotHere, AnswerStopped: w.SaidStopped,
+		AnswerEnded: w.SaidEnded, AnswerLate: w.Ended[1], AnswerAmbiguous: w.SaidAmbiguous, AnswerNotHere: w.SaidNotHere, AnswerStopped: w.SaidStopped,
 		AnswerStarted: w.SaidStarted, AnswerHelp: w.SaidHelp, AnswerNothing: w.SaidNothing,
 	}[a]
-	return say(phrase, map[string]string{"done": plain(v.done), "agent": inline(v.Agent), "tries": w.tries(triesLeft)})
+	return say(phrase, map[string]string{"done": plain(v.done), "agent": inline(v.Agent), "time": v.Ends, "tries": w.tries(triesLeft)})
 }

@@ -3,12 +3,14 @@ package audit_test
 import (
 	"bytes"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"ringback/audit"
+	"ringback/consent"
 )
 
 // prepare stores n redeemed requests of eight facts each.
@@ -57,6 +59,56 @@ func BenchmarkSeal(b *testing.B) {
 	}
 	b.ReportMetric(float64(facts)/b.Elapsed().Seconds(), "facts/s")
 	b.ReportMetric(float64(facts)/used.Seconds(), "facts/cpu-s")
+}
+
+// BenchmarkEnds measures the processor time that it takes, on one core which the
+// store shares, to ask and to end a request, and to seal either.
+func BenchmarkEnds(b *testing.B) {
+	const requests, together = 4000, 256
+	var asking, sealing, ending, proving time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		h := newHouse(b)
+		person := h.add()
+		cores := runtime.GOMAXPROCS(1)
+		h.must(h.auditor.Erased(b.Context(), "nobody")) // finds the end of the chain
+		spent := func(do func()) time.Duration {
+			before := processor(b)
+			do()
+			return processor(b) - before
+		}
+		ids := make([]consent.ID, requests)
+		b.StartTimer()
+		asking += spent(func() {
+			var writers sync.WaitGroup
+			for w := range 32 {
+				writers.Go(func() {
+					for i := w; i < requests; i += 32 {
+						ids[i] = h.Asked(person).ID
+					}
+				})
+			}
+			writers.Wait()
+		})
+		sealing += spent(func() { h.must(audit.Seal(h.auditor, b.Context())) })
+		ending += spent(func() {
+			for batch := range slices.Chunk(ids, together) {
+				ended, err := h.End(b.Context(), batch, time.Now().Add(time.Hour))
+				h.must(err)
+				if len(ended) != len(batch) {
+					b.Fatalf("%d ended, want %d", len(ended), len(batch))
+				}
+			}
+		})
+		proving += spent(func() { h.must(audit.Seal(h.auditor, b.Context())) })
+		b.StopTimer()
+		runtime.GOMAXPROCS(cores)
+		h.Close()
+		b.StartTimer()
+	}
+	for name, took := range map[string]time.Duration{"ask": asking, "seal": sealing, "end": ending, "prove": proving} {
+		b.ReportMetric(float64(took.Microseconds())/float64(b.N*requests), "cpu-µs/"+name)
+	}
 }
 
 // processor is the processor time that this process has used.

@@ -20,7 +20,7 @@ const (
 	// than patience, a third of what is worth a warning, it is batchBehind: a
 	// record takes the same few steps however long it is, and where hundreds
 	// wait each step takes long.
-	batchSize   = 64
+	batchSize   = 256
 	batchBehind = 2048
 	patience    = 3 * time.Second
 	// appendTries bounds the retries of a record that must be written whoever
@@ -169,14 +169,26 @@ func (a *Auditor) sealNext(ctx context.Context, until time.Time) (more bool, err
 // changes nothing.
 func (a *Auditor) prove(ctx context.Context, facts []consent.StoredFact, sealed []sealedFact, behind bool) error {
 	a.recent.resume(a.head.sealed)
+	known := make(map[consent.ID][]consent.StoredFact)
+	var unknown []consent.ID
+	for i := range facts {
+		f := &facts[i]
+		if whole := a.recent.add(f, sealed[i].Finishes); sealed[i].Finishes {
+			if known[f.ID] = whole; whole == nil {
+				unknown = append(unknown, f.ID)
+			}
+		}
+	}
+	if err := a.readAll(ctx, unknown, known); err != nil {
+		return err
+	}
 	var ready []proof
 	for i := range facts {
 		f := &facts[i]
-		known := a.recent.add(f, sealed[i].Finishes)
 		if !sealed[i].Finishes {
 			continue
 		}
-		data, err := a.evidenceOf(ctx, f, known)
+		data, err := a.evidenceOf(f, known[f.ID])
 		switch {
 		case err == nil:
 			ready = append(ready, proof{f.Pseudonym, f.ID, data})
@@ -191,6 +203,21 @@ func (a *Auditor) prove(ctx context.Context, facts []consent.StoredFact, sealed 
 		}
 	}
 	return a.keep(ctx, ready)
+}
+
+// readAll reads every fact of requests.
+func (a *Auditor) readAll(ctx context.Context, ids []consent.ID, into map[consent.ID][]consent.StoredFact) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	all, err := a.cfg.Source.FactsOf(ctx, ids...)
+	if err != nil {
+		return fmt.Errorf("reading the facts of requests: %w", err)
+	}
+	for _, f := range all {
+		into[f.ID] = append(into[f.ID], f)
+	}
+	return nil
 }
 
 // keep stores evidence, all of it at once so that it reaches the disk together.

@@ -1,11 +1,11 @@
 package audit
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -156,22 +156,14 @@ type proof struct {
 	data    []byte
 }
 
-// evidenceOf makes the evidence of the request that last finishes, which is
-// the newest of facts, or of all stored facts when facts is nil.
-func (a *Auditor) evidenceOf(ctx context.Context, last *consent.StoredFact, facts []consent.StoredFact) ([]byte, error) {
-	if facts == nil {
-		all, err := a.cfg.Source.FactsOf(ctx, last.ID)
-		if err != nil {
-			return nil, fmt.Errorf("reading the facts of a request: %w", err)
-		}
-		for _, f := range all {
-			if f.Seq <= last.Seq { // what came later is not needed, and differs from one reading to the next
-				facts = append(facts, f)
-			}
-		}
-		if len(facts) == 0 || facts[len(facts)-1].Seq != last.Seq {
-			return nil, fmt.Errorf("reading the facts of a request: sequence %d is not among them", last.Seq)
-		}
+// evidenceOf makes the evidence of the request that last finishes, of its facts.
+func (a *Auditor) evidenceOf(last *consent.StoredFact, facts []consent.StoredFact) ([]byte, error) {
+	// What came later is not needed, and differs from one reading to the next.
+	if end := slices.IndexFunc(facts, func(f consent.StoredFact) bool { return f.Seq > last.Seq }); end >= 0 {
+		facts = facts[:end]
+	}
+	if len(facts) == 0 || facts[len(facts)-1].Seq != last.Seq {
+		return nil, fmt.Errorf("reading the facts of a request: sequence %d is not among them", last.Seq)
 	}
 	body, err := newBody(facts)
 	if err != nil {

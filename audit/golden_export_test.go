@@ -101,9 +101,9 @@ func (g *golden) Facts(_ context.Context, after uint64, limit int) (out []consen
 	return out, nil
 }
 
-func (g *golden) FactsOf(_ context.Context, id consent.ID) (out []consent.StoredFact, err error) {
+func (g *golden) FactsOf(_ context.Context, ids ...consent.ID) (out []consent.StoredFact, err error) {
 	for _, f := range g.facts[:g.shown] {
-		if f.ID == id {
+		if slices.Contains(ids, f.ID) {
 			out = append(out, g.readable(f))
 		}
 	}

@@ -12,9 +12,9 @@ type Source interface {
 	// Facts returns at most max facts with a sequence above after. It must
 	// not skip one that could still appear with a lower sequence.
 	Facts(ctx context.Context, after uint64, max int) ([]consent.StoredFact, error)
-	// FactsOf returns every fact of one request. It is at least as new as
+	// FactsOf returns every fact of these requests. It is at least as new as
 	// what Facts returned before.
-	FactsOf(ctx context.Context, id consent.ID) ([]consent.StoredFact, error)
+	FactsOf(ctx context.Context, ids ...consent.ID) ([]consent.StoredFact, error)
 
 	// Append adds a record to the chain, durably, if the last one has
 	// sequence after (0: there is none), and returns its sequence, after+1.

@@ -169,6 +169,13 @@ func (s *Server) describe(req *consent.Request, c *consent.Client, f form, polic
 // submit stores a request that is complete but for its id, if the budgets
 // permit.
 func (s *Server) submit(ctx context.Context, req *consent.Request, policy *consent.Policy) error {
+	if s.cfg.Enter != nil {
+		leave, err := s.cfg.Enter(ctx)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	if err := s.admit(ctx, req, policy, req.AskedAt); err != nil {
 		return err
 	}

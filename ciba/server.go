@@ -1,6 +1,7 @@
 package ciba
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -30,9 +31,12 @@ type Config struct {
 	Outbound  *outbound.Client       // reaches notification endpoints, and keys and metadata of clients
 	MTLS      *MTLS                  // nil: no client certificates
 	Ready     func() error           // nil: always ready; an error is answered with 503
-	Dev       bool                   // hints may name the issuer with either scheme
-	Now       func() time.Time       // the clock
-	Log       *slog.Logger           // never nil
+	// Enter lets a new request in when the house is not behind with earlier ones;
+	// leave must be called when it has been stored. Nil: always.
+	Enter func(ctx context.Context) (leave func(), err error)
+	Dev   bool             // hints may name the issuer with either scheme
+	Now   func() time.Time // the clock
+	Log   *slog.Logger     // never nil
 
 	Registration *Registration // nil: clients cannot register themselves
 	Registrar    Registrar     // keeps those that do; may be nil without Registration

@@ -117,6 +117,25 @@ func narrower(req *Request, granted json.RawMessage, reg *details.Registry) erro
 	return nil
 }
 
+// Ending ends a request whose time is over. One member is set.
+type Ending struct {
+	Decision   *Decision
+	Settlement *Settlement
+}
+
+// End returns what ends a request whose time is over: that nobody answered, or
+// that nobody came for the approval. The zero Ending says that nothing is due.
+func End(s *State, nonce string, now time.Time) (Ending, error) {
+	switch {
+	case s.Overdue(now):
+		d, err := Expire(s, nonce, now)
+		return Ending{Decision: &d}, err
+	case s.Decided != nil && s.Decided.Verb == Approved && s.Settled == nil && !now.Before(s.RedeemUntil()):
+		return Ending{Settlement: &Settlement{V: Version, Verb: Lapsed, GrantedDigest: s.Decided.GrantedDigest, At: now, Nonce: nonce}}, nil
+	}
+	return Ending{}, nil
+}
+
 // Expire returns the decision that ends an undecided request past its end.
 func Expire(s *State, nonce string, now time.Time) (Decision, error) {
 	if !s.Overdue(now) {

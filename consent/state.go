@@ -69,11 +69,26 @@ const RedeemGrace = time.Minute
 // later of the request's end and one minute after the decision. Only for an
 // approved request.
 func (s *State) RedeemUntil() time.Time {
-	end, grace := s.Request.ExpiresAt, s.Decided.At.Add(RedeemGrace)
-	if grace.After(end) {
+	return redeemUntil(s.Request.ExpiresAt, s.Decided.At)
+}
+
+func redeemUntil(end, decided time.Time) time.Time {
+	if grace := decided.Add(RedeemGrace); grace.After(end) {
 		return grace
 	}
 	return end
+}
+
+// Ends is the time from which nothing is expected of a request any more, so
+// that its end is due to be written (see [End]); false when it has ended.
+func (b *Brief) Ends() (time.Time, bool) {
+	switch {
+	case b.Decided == "":
+		return b.ExpiresAt, true
+	case b.Decided == Approved && b.Settled == "":
+		return redeemUntil(b.ExpiresAt, b.EndedAt), true
+	}
+	return time.Time{}, false
 }
 
 // MaxRenewals is how often one grant is renewed: the facts of a request are

@@ -44,6 +44,11 @@ type Store interface {
 	// Decide writes d unless the request is decided; then it returns the
 	// stored decision with ErrDecided. Our own retry (same nonce) succeeds.
 	Decide(ctx context.Context, id ID, d Decision) (Decision, error)
+	// End writes, for each of these requests whose time is over, that it has
+	// ended (see [End]): together, and behind everything that somebody waits
+	// for. It returns those that it has ended, with asked, decided and settled
+	// alone. Losing against another writer is no error.
+	End(ctx context.Context, ids []ID, now time.Time) ([]*State, error)
 	// Settle writes s unless the request is settled; then it returns the
 	// stored settlement with ErrSettled.
 	Settle(ctx context.Context, id ID, s Settlement) (Settlement, error)
@@ -97,6 +102,7 @@ type Brief struct {
 	TriedAt   time.Time
 	Decided   Verb       // empty while pending
 	Settled   SettleVerb // empty until settled
+	EndedAt   time.Time  // of the decision, or the settlement
 	Interval  int
 }
 

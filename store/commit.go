@@ -23,6 +23,9 @@ const (
 	batchRest = 30
 	// batchTo bounds a batch; the server takes a thousand.
 	batchTo = 500
+	// lateTo bounds the writes that nobody waits for in one batch: it takes the
+	// server a few milliseconds, and others wait for its end.
+	lateTo = 256
 	// commitTick is the committer's unit of time.
 	commitTick = time.Second
 	// ackTicks is how long an acknowledgement may take before the write is
@@ -43,9 +46,14 @@ type write struct {
 	payload []byte
 	queued  time.Time
 	since   uint64 // tick of its first flight, 0 before
+	late    bool   // nobody waits for it: it goes after all others
 	done    chan struct{}
 	seq     uint64 // of the stored fact, once done without err
 	err     error
+}
+
+func newWrite(subject, header string, payload []byte) *write {
+	return &write{subject: subject, header: header, payload: payload, done: make(chan struct{})}
 }
 
 // committer stands before a stream with one replica, which syncs every
@@ -63,6 +71,7 @@ type committer struct {
 
 	mu     sync.Mutex
 	queue  []*write
+	later  []*write            // those that nobody waits for
 	under  map[string][]*write // subject :: writes of it; the first is queued or under way, the others wait for its fate
 	closed bool
 	broken error // why nothing will be acknowledged any more
@@ -94,19 +103,35 @@ func newCommitter(nc *nats.Conn, r *reader, now func() time.Time, onCommit func(
 // write stores one message and returns its sequence. It returns errSecond
 // when the subject has one, consent.ErrUnavailable when the store could not
 // be reached in time. When ctx ends first the write may still happen.
-func (c *committer) write(ctx context.Context, subject, header string, payload []byte) (uint64, error) {
-	w := &write{subject: subject, header: header, payload: payload, queued: c.now(), done: make(chan struct{})}
+func (c *committer) write(ctx context.Context, w *write) (uint64, error) {
+	if err := c.submit(w); err != nil {
+		return 0, err
+	}
+	return c.wait(ctx, w)
+}
+
+// submit begins writes, which end in any order.
+func (c *committer) submit(writes ...*write) error {
+	now := c.now()
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return 0, fmt.Errorf("writing while stopping: %w", consent.ErrUnavailable)
+		return fmt.Errorf("writing while stopping: %w", consent.ErrUnavailable)
 	}
-	c.enqueue(w)
+	for _, w := range writes {
+		w.queued = now
+		c.enqueue(w)
+	}
 	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
+	return nil
+}
+
+// wait returns what became of a write that has begun, see write.
+func (c *committer) wait(ctx context.Context, w *write) (uint64, error) {
 	select {
 	case <-w.done:
 		return w.seq, w.err
@@ -120,7 +145,11 @@ func (c *committer) write(ctx context.Context, subject, header string, payload [
 func (c *committer) enqueue(w *write) {
 	same := c.under[w.subject]
 	c.under[w.subject] = append(same, w)
-	if len(same) == 0 {
+	switch {
+	case len(same) > 0:
+	case w.late:
+		c.later = append(c.later, w)
+	default:
 		c.queue = append(c.queue, w)
 	}
 }
@@ -178,10 +207,10 @@ func (c *committer) dispatch() {
 		return
 	}
 	c.mu.Lock()
-	n := len(c.queue)
-	if n+c.single < c.from || c.ticks <= c.rest {
-		now := c.queue
-		c.queue = nil
+	n, late := len(c.queue), min(len(c.later), lateTo)
+	if late == 0 && n+c.single < c.from || c.ticks <= c.rest {
+		now := append(c.queue, c.later[:late]...)
+		c.queue, c.later = nil, c.later[late:]
 		c.mu.Unlock()
 		for _, w := range now {
 			c.send([]*write{w})
@@ -195,6 +224,10 @@ func (c *committer) dispatch() {
 	n = min(n, batchTo)
 	batch := c.queue[:n:n]
 	c.queue = append([]*write(nil), c.queue[n:]...)
+	if late = min(late, batchTo-n); late > 0 {
+		batch = append(batch, c.later[:late]...)
+		c.later = c.later[late:]
+	}
 	c.mu.Unlock()
 	c.send(batch)
 }
@@ -234,6 +267,6 @@ func (c *committer) abandon() {
 			close(w.done)
 		}
 	}
-	c.under, c.queue = map[string][]*write{}, nil
+	c.under, c.queue, c.later = map[string][]*write{}, nil, nil
 	c.idle.Broadcast()
 }

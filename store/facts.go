@@ -51,64 +51,88 @@ func encodeFact(v any) ([]byte, error) {
 // another writer.
 var errNonce = errors.New("a fact without a nonce")
 
-// put writes a fact about req. It returns errTaken with the stored fact when
-// another one is there already; the repetition of a write whose
+// put writes a fact about req. It returns a *takenError with the stored fact
+// when another one is there already; the repetition of a write whose
 // acknowledgement was lost is no other one.
 func (s *Store) put(ctx context.Context, req *consent.Request, p place, l label, v any) error {
+	f, err := s.draft(ctx, req, p, l, v)
+	if err != nil {
+		return err
+	}
+	s.recent.writing(p.ID)
+	defer s.recent.written(p.ID)
+	seq, err := s.commit.write(ctx, f.write)
+	return s.concluded(ctx, f, seq, err)
+}
+
+// draft is a fact on its way to the stream, and what memory is told of it.
+type draft struct {
+	*write
+	req   *consent.Request
+	place place
+	label label
+	value any
+}
+
+// draft encodes and encrypts a fact.
+func (s *Store) draft(ctx context.Context, req *consent.Request, p place, l label, v any) (*draft, error) {
 	if numbered[p.Kind] != (p.N > 0) {
-		return fmt.Errorf("writing %s: number %d", p.Kind, p.N)
+		return nil, fmt.Errorf("writing %s: number %d", p.Kind, p.N)
 	}
 	if s.closing.Load() {
-		return fmt.Errorf("writing %s: the store is stopping: %w", p.Kind, consent.ErrUnavailable)
+		return nil, fmt.Errorf("writing %s: the store is stopping: %w", p.Kind, consent.ErrUnavailable)
 	}
 	if err := s.health.frozen(); err != nil {
-		return fmt.Errorf("writing %s: %w", p.Kind, err)
+		return nil, fmt.Errorf("writing %s: %w", p.Kind, err)
 	}
 	fact, err := encodeFact(v)
 	if err != nil {
-		return fmt.Errorf("encoding %s: %w", p.Kind, err)
+		return nil, fmt.Errorf("encoding %s: %w", p.Kind, err)
 	}
 	var bearers []byte
 	if p.Kind == consent.FactAsked {
 		if bearers, err = json.Marshal(req.Bearers); err != nil {
-			return fmt.Errorf("encoding %s: %w", p.Kind, err)
+			return nil, fmt.Errorf("encoding %s: %w", p.Kind, err)
 		}
 	}
 	aead, err := s.dataKey(ctx, req.Pseudonym, p.Kind == consent.FactAsked)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l.V, l.Pseudonym, l.Expires, l.Writer = consent.Version, req.Pseudonym, req.ExpiresAt, s.writer
 	subject, header := s.names.fact(p), l.String()
 	payload := sealFact(aead, subject, header, fact, bearers)
 	if n := len(header) + len(payload); n > maxFact-overhead {
-		return fmt.Errorf("writing %s: %d bytes, and a fact has at most %d", p.Kind, n, maxFact-overhead)
+		return nil, fmt.Errorf("writing %s: %d bytes, and a fact has at most %d", p.Kind, n, maxFact-overhead)
 	}
 	if len(header) > maxHeader {
-		return fmt.Errorf("writing %s: a header of %d bytes, and it has at most %d: use a shorter client_id", p.Kind, len(header), maxHeader)
+		return nil, fmt.Errorf("writing %s: a header of %d bytes, and it has at most %d: use a shorter client_id", p.Kind, len(header), maxHeader)
 	}
-	s.recent.writing(p.ID)
-	defer s.recent.written(p.ID)
-	seq, err := s.commit.write(ctx, subject, header, payload)
+	return &draft{newWrite(subject, header, payload), req, p, l, v}, nil
+}
+
+// concluded takes what became of a write into memory.
+func (s *Store) concluded(ctx context.Context, f *draft, seq uint64, err error) error {
+	id := f.place.ID
 	if errors.Is(err, errSecond) {
-		found, e := s.stored(ctx, subject)
+		found, e := s.stored(ctx, f.subject)
 		switch {
 		case e != nil:
 			err = e
-		case bytes.Equal(found.data, payload):
+		case bytes.Equal(found.data, f.payload):
 			seq, err = found.seq, nil
 		default:
-			s.recent.drop(p.ID)
+			s.recent.drop(id)
 			return &takenError{found}
 		}
 	}
 	if err != nil {
-		s.recent.lost(p.ID)
+		s.recent.lost(id)
 		return err
 	}
-	s.health.grew(len(subject) + len(header) + len(payload))
-	s.recent.add(p, req, v, seq) // before anybody is woken by the index
-	s.index.apply(p, &l, seq)
+	s.health.grew(len(f.subject) + len(f.header) + len(f.payload))
+	s.recent.add(f.place, f.req, f.value, seq) // before anybody is woken by the index
+	s.index.apply(f.place, &f.label, seq)
 	return nil
 }
 

@@ -152,7 +152,7 @@ func (c *committer) expire() {
 	c.mu.Lock()
 	broken := c.broken
 	if broken != nil {
-		c.held, c.queue = append(c.held, c.queue...), nil
+		c.held, c.queue, c.later = append(append(c.held, c.queue...), c.later...), nil, nil
 	}
 	c.mu.Unlock()
 	c.ticks++

@@ -230,7 +230,7 @@ func TestWritersOfOneSubjectQueueUp(t *testing.T) {
 		for j := range 4 {
 			s := []*Store{a, b}[j%2]
 			go func() {
-				_, err := s.commit.write(ctx, subject, "v=1", []byte{byte(j)})
+				_, err := s.commit.write(ctx, newWrite(subject, "v=1", []byte{byte(j)}))
 				if err != nil && !errors.Is(err, errSecond) {
 					t.Errorf("write: %v", err)
 				}

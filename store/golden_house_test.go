@@ -272,7 +272,7 @@ func checkFacts(t *testing.T, s *Store) {
 	brief := consent.Brief{
 		ID: full.ID, Client: full.Client.ID, Binding: [8]byte{0x03, 0x8f, 0x81, 0xbb, 0xba, 0xab, 0x12, 0x99}, Pseudonym: alicePseudonym,
 		AskedAt: goldenNow, ExpiresAt: full.ExpiresAt, Same: [8]byte{0x54, 0xc7, 0xd9, 0xb3, 0x24, 0xc5, 0xc3, 0x8f},
-		Tried: 1, TriedAt: goldenNow.Add(1), Decided: consent.Denied, Settled: consent.Redeemed, Interval: 5,
+		Tried: 1, TriedAt: goldenNow.Add(1), Decided: consent.Denied, Settled: consent.Redeemed, EndedAt: time.Date(2026, 12, 1, 10, 0, 0, 123456795, time.UTC), Interval: 5,
 	}
 	if got, ok := s.Peek(full.ID); !ok || got != brief {
 		t.Errorf("Peek = %+v, %v\nwant %+v", got, ok, brief)

@@ -93,6 +93,9 @@ func (x *index) brief(e *entry) consent.Brief {
 	if e.tried != 0 {
 		b.TriedAt = time.Unix(0, e.tried).UTC()
 	}
+	if e.ended != 0 {
+		b.EndedAt = time.Unix(0, e.ended).UTC()
+	}
 	return b
 }
 

@@ -118,9 +118,10 @@ func (m *model) step(t *testing.T, h *storetest.House, rnd *rand.Rand) {
 		}
 	case 2:
 		verb := []consent.Verb{consent.Approved, consent.Denied, consent.Withdrawn, consent.Expired}[rnd.IntN(4)]
-		_, err = h.Decide(ctx, req.ID, h.Decision(req, verb))
+		d := h.Decision(req, verb)
+		_, err = h.Decide(ctx, req.ID, d)
 		if b.Decided == "" {
-			b.Decided = verb
+			b.Decided, b.EndedAt = verb, d.At.UTC().Round(0)
 		} else if err == consent.ErrDecided {
 			err = nil
 		}
@@ -129,9 +130,10 @@ func (m *model) step(t *testing.T, h *storetest.House, rnd *rand.Rand) {
 			return
 		}
 		verb := []consent.SettleVerb{consent.Redeemed, consent.Cancelled, consent.Lapsed}[rnd.IntN(3)]
-		_, err = h.Settle(ctx, req.ID, h.Settlement(req, verb))
+		v := h.Settlement(req, verb)
+		_, err = h.Settle(ctx, req.ID, v)
 		if b.Settled == "" {
-			b.Settled = verb
+			b.Settled, b.EndedAt = verb, v.At.UTC().Round(0)
 		} else if err == consent.ErrSettled {
 			err = nil
 		}

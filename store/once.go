@@ -68,7 +68,7 @@ func (s *Store) First(ctx context.Context, key string) (bool, error) {
 	subject := s.names.subject("seen", hashed(key))
 	mark := make([]byte, 16) // tells our own repetition from another's
 	rand.Read(mark)          // never fails
-	_, err := s.seen.write(ctx, subject, "", mark)
+	_, err := s.seen.write(ctx, newWrite(subject, "", mark))
 	if errors.Is(err, errSecond) {
 		var there message
 		if there, err = s.lastMessage(ctx, streamSeen, subject); err == nil {

@@ -30,6 +30,10 @@ type reader struct {
 	waiting map[string]*reading
 }
 
+// errTooMany is returned for a read with more answers than the server gives to
+// one.
+var errTooMany = errors.New("more answers than one read can have")
+
 // reading is one read under way.
 type reading struct {
 	msgs []*nats.Msg
@@ -101,6 +105,8 @@ func (r *reader) receive(m *nats.Msg) {
 		rd.msgs = append(rd.msgs, m)
 		return
 	case "404": // nothing there
+	case "413":
+		rd.err = errTooMany
 	case "204": // end of batch
 		last := "0"
 		if n := len(rd.msgs); n > 0 {

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/cipher"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -69,7 +71,7 @@ func (s *Store) PutEvidence(ctx context.Context, p consent.Pseudonym, id consent
 		return fmt.Errorf("keeping evidence: %w", err)
 	}
 	subject := s.names.subject("evidence", string(p), id.String())
-	_, err = s.evidence.write(ctx, subject, "", sealValue(aead, subject, data))
+	_, err = s.evidence.write(ctx, newWrite(subject, "", sealValue(aead, subject, data)))
 	if err != nil && !errors.Is(err, errSecond) {
 		return fmt.Errorf("keeping evidence: %w", err)
 	}
@@ -124,14 +126,43 @@ func (s *Store) Facts(ctx context.Context, after uint64, limit int) ([]consent.S
 	return s.storedFacts(ctx, messages)
 }
 
-// FactsOf returns every fact of one request, in the order in which they were
+// FactsOf returns every fact of these requests, in the order in which they were
 // stored.
-func (s *Store) FactsOf(ctx context.Context, id consent.ID) ([]consent.StoredFact, error) {
-	messages, err := s.reader.latest(ctx, s.names.facts(id))
+func (s *Store) FactsOf(ctx context.Context, ids ...consent.ID) ([]consent.StoredFact, error) {
+	messages, err := s.messagesOf(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(messages, func(a, b message) int { return cmp.Compare(a.seq, b.seq) })
 	return s.storedFacts(ctx, messages)
+}
+
+// readTogether is the number of requests that are read in one go: most have few
+// facts, and the server answers a read with so many at most.
+const readTogether = batchMax / 8
+
+// messagesOf reads the facts of requests, of many together where they fit.
+func (s *Store) messagesOf(ctx context.Context, ids []consent.ID) (out []message, err error) {
+	for chunk := range slices.Chunk(ids, readTogether) {
+		filters := make([]string, len(chunk))
+		for i, id := range chunk {
+			filters[i] = s.names.facts(id)
+		}
+		messages, err := s.reader.latest(ctx, filters...)
+		if errors.Is(err, errTooMany) && len(chunk) > 1 {
+			half := len(chunk) / 2
+			var more []message
+			if messages, err = s.messagesOf(ctx, chunk[:half]); err == nil {
+				more, err = s.messagesOf(ctx, chunk[half:])
+			}
+			messages = append(messages, more...)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, messages...)
+	}
+	return out, nil
 }
 
 // storedFacts decrypts facts for the auditor.

@@ -111,7 +111,7 @@ func TestPlacesAreUsedAgain(t *testing.T) {
 				if g.Decided != "" {
 					return
 				}
-				g.Decided, g.ended = consent.Denied, c.at
+				g.Decided, g.EndedAt, g.ended = consent.Denied, c.at, c.at
 				s.index.apply(place{ID: g.ID, Kind: consent.FactDecided}, &label{At: c.at, Verb: string(consent.Denied)}, 0)
 			}
 			for round := range 60 {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,9 +20,14 @@ import (
 const slotTries = 8
 
 // Slot takes the person's one visible prompt for id, for at most ttl. It
-// returns true if id has it (already), else false and when to look again. The
-// slot is one write-once message in memory that the server forgets by itself.
+// returns true if id has it (already), else false and when to look again.
+// Between processes the slot is one write-once message in memory that the
+// server forgets by itself.
 func (s *Store) Slot(ctx context.Context, p consent.Pseudonym, id consent.ID, ttl time.Duration) (bool, time.Time, error) {
+	if s.exclusive {
+		mine, until := s.slots.take(p, id, s.cfg.Now(), ttl)
+		return mine, until, nil
+	}
 	subject := s.names.subject("slot", string(p))
 	for range slotTries {
 		now := s.cfg.Now()
@@ -41,7 +48,7 @@ func (s *Store) Slot(ctx context.Context, p consent.Pseudonym, id consent.ID, tt
 			return false, time.Time{}, fmt.Errorf("looking at a slot: %w", err)
 		}
 		holder, until := parseSlot(held.data)
-		if until.After(now) {
+		if until.After(now) && !until.After(now.Add(ttl+onceSkew)) { // else somebody has set the clock back
 			return holder == id, until, nil
 		}
 		// Over by our clock, while the server takes a while to forget.
@@ -54,6 +61,10 @@ func (s *Store) Slot(ctx context.Context, p consent.Pseudonym, id consent.ID, tt
 
 // Release gives the slot back if id has it.
 func (s *Store) Release(ctx context.Context, p consent.Pseudonym, id consent.ID) error {
+	if s.exclusive {
+		s.slots.release(p, id)
+		return nil
+	}
 	held, err := s.lastMessage(ctx, streamSlot, s.names.subject("slot", string(p)))
 	if errors.Is(err, consent.ErrNotFound) {
 		return nil
@@ -68,6 +79,50 @@ func (s *Store) Release(ctx context.Context, p consent.Pseudonym, id consent.ID)
 		return nil
 	}
 	return s.vacate(ctx, held.seq)
+}
+
+// slots are those of a store that has no other process: they end with it.
+type slots struct {
+	mu    sync.Mutex
+	taken map[consent.Pseudonym]slot
+	swept int // how many there were after those that were over went
+}
+
+type slot struct {
+	id    consent.ID
+	until time.Time
+}
+
+// slotsFew is how many slots are kept without looking for those that are over.
+const slotsFew = 1024
+
+// take is Store.Slot.
+func (s *slots) take(p consent.Pseudonym, id consent.ID, now time.Time, ttl time.Duration) (mine bool, until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held, ok := s.taken[p]
+	if ok && held.until.After(now) && !held.until.After(now.Add(ttl)) { // else somebody has set the clock back
+		return held.id == id, held.until
+	}
+	if len(s.taken) >= slotsFew+2*s.swept {
+		maps.DeleteFunc(s.taken, func(_ consent.Pseudonym, h slot) bool { return !h.until.After(now) })
+		s.swept = len(s.taken)
+	}
+	if s.taken == nil {
+		s.taken = make(map[consent.Pseudonym]slot)
+	}
+	until = now.Add(ttl)
+	s.taken[p] = slot{id, until}
+	return true, until
+}
+
+// release gives a slot back if id has it.
+func (s *slots) release(p consent.Pseudonym, id consent.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[p].id == id {
+		delete(s.taken, p)
+	}
 }
 
 // vacate removes exactly this message, so that a slot which somebody else has

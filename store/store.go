@@ -108,6 +108,7 @@ type Store struct {
 	evidence  *committer // of evidence
 	reader    *reader
 	uses      *uses // nil unless exclusive
+	slots     slots // empty unless exclusive
 	index     *index
 	recent    *cache
 	tail      tail // empty unless exclusive

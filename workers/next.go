@@ -15,6 +15,7 @@ const (
 	Notify  Action = "notify"  // claim a notice and tell the client
 	Expire  Action = "expire"  // write that nobody answered in time
 	Lapse   Action = "lapse"   // write that nobody came for the approval in time
+	Hold    Action = "hold"    // look again when the channel of Route works again, at Until at the latest
 	Wait    Action = "wait"    // look again at Until, or when a fact arrives
 	Done    Action = "done"    // nothing will ever be to do again
 )
@@ -23,9 +24,40 @@ const (
 type Step struct {
 	Do     Action
 	N      int               // number of the attempt or notice to claim
-	Route  consent.RouteStep // Deliver: which channel
+	Route  consent.RouteStep // Deliver, Hold, Wait: which channel, or which is next
 	Device consent.Device    // Deliver: which device
-	Until  time.Time         // Wait
+	Until  time.Time         // Hold, Wait
+	Why    Cause             // Hold, Wait
+}
+
+// Cause is what a request waits for.
+type Cause uint8
+
+const (
+	Answer      Cause = iota // the person, or the client that comes for the answer
+	Turn                     // the person's other prompts
+	Channel                  // a channel whose provider does not work
+	Retry                    // the time to try again, or the next channel's
+	Unreachable              // no route reaches a device of the person
+	Silent                   // the person has been asked too often by everybody
+	Late                     // nothing: it ends too soon for a message
+	Spent                    // nothing: all its messages have been sent or refused
+	Ending                   // its end to be written
+)
+
+var causes = [...]string{
+	Answer: "answer", Turn: "turn", Channel: "channel", Retry: "retry", Unreachable: "unreachable", Silent: "silent", Late: "late", Spent: "spent",
+	Ending: "ending",
+}
+
+// String is the name that operators see.
+func (c Cause) String() string { return causes[c] }
+
+// Providers is what this process knows of the channels. The zero value says
+// that all work.
+type Providers struct {
+	Down map[string]bool      // nothing is claimed on these
+	Back map[string]time.Time // since when a channel works that did not
 }
 
 // Person is what Next needs to know of the approver.
@@ -46,19 +78,35 @@ const (
 	claimTimeout = 30 * time.Second
 	// codeLife is how long a code and a ticket live after their attempt.
 	codeLife = 10 * time.Minute
+	// maxPause is the longest pause after an attempt that was refused.
+	maxPause = time.Minute
+	// leastLeft is what must be left of a request when it is sent, or a third
+	// of its lifetime where that is less: who reads later than that is too late.
+	leastLeft = 20 * time.Second
+	// skew is how far a fact's time may lie ahead. What lies further ahead was
+	// written before somebody set the clock back, and delays nothing.
+	skew = 5 * time.Second
 
-	maxRefusals = 5 // attempts in a row that providers refused
-	maxNotices  = 6
+	maxRefused = 50 // attempts of a request that providers refused
+	maxNotices = 6
 )
+
+// after is the time so long after t, a fact's.
+func after(t time.Time, d time.Duration, now time.Time) time.Time {
+	if t.After(now.Add(skew)) {
+		return now
+	}
+	return t.Add(d)
+}
 
 // Next says what a request needs now. It is pure: all that it looks at are
 // its arguments, so that any process comes to the same answer.
-func Next(s *consent.State, p Person, route *consent.Route, lim *consent.Limits, now time.Time) Step {
+func Next(s *consent.State, p Person, route *consent.Route, lim *consent.Limits, prov Providers, now time.Time) Step {
 	if s.Decided == nil {
 		if end := s.Request.ExpiresAt.Add(expiryDelay); !now.Before(end) {
 			return Step{Do: Expire}
 		}
-		return nextDelivery(s, p, route, lim, now)
+		return nextDelivery(s, p, route, lim, prov, now)
 	}
 	if s.Decided.Verb == consent.Approved && s.Settled == nil {
 		if end := s.RedeemUntil().Add(expiryDelay); !now.Before(end) {
@@ -97,24 +145,24 @@ func nextNotice(s *consent.State, now time.Time) Step {
 	}
 	n := len(s.Notices)
 	if n == 0 {
-		if at := s.Request.AskedAt.Add(noticeDelay); now.Before(at) {
+		if at := after(s.Request.AskedAt, noticeDelay, now); now.Before(at) {
 			return Step{Do: Wait, Until: at}
 		}
 		return Step{Do: Notify, N: 1}
 	}
 	last := s.Notices[n-1]
-	at := last.At.Add(claimTimeout)
+	at := after(last.At, claimTimeout, now)
 	if a, ok := s.Notified[last.N]; ok {
 		if a.Done {
 			return Step{Do: Done}
 		}
-		at = a.At.Add(time.Duration(a.Delay) * time.Second)
+		at = after(a.At, time.Duration(a.Delay)*time.Second, now)
 	}
 	switch {
 	case last.N >= maxNotices:
 		return Step{Do: Done}
 	case now.Before(at):
-		return Step{Do: Wait, Until: at}
+		return Step{Do: Wait, Until: at, Why: Retry}
 	default:
 		return Step{Do: Notify, N: last.N + 1}
 	}
@@ -122,12 +170,15 @@ func nextNotice(s *consent.State, now time.Time) Step {
 
 // nextDelivery walks the route. The schedule: every channel of the route that
 // reaches a device, in order, EscalateAfter apart; at once when the channel
-// before cannot reach its device; a refused attempt is tried again after the
-// provider's delay, or 1, 2, 4, 8 s; when the route is through and nothing was
-// accepted, or every code has died, it begins again. Accepted and unknown
-// attempts count against the limit of notifications.
-func nextDelivery(s *consent.State, p Person, route *consent.Route, lim *consent.Limits, now time.Time) Step {
-	end := Step{Do: Wait, Until: s.Request.ExpiresAt.Add(expiryDelay)}
+// before cannot reach its device, or does not work; a refused attempt is tried
+// again after the provider's delay, or 1, 2, 4 … 60 s, and at once when its
+// channel works again; when the route is through and nothing was accepted, or
+// every code has died, it begins again. Accepted and unknown attempts count
+// against the limit of notifications.
+func nextDelivery(s *consent.State, p Person, route *consent.Route, lim *consent.Limits, prov Providers, now time.Time) Step {
+	end := func(why Cause) Step {
+		return Step{Do: Wait, Until: s.Request.ExpiresAt.Add(expiryDelay), Why: why}
+	}
 	gone := map[string]bool{} // devices that cannot be reached
 	for _, a := range s.Tried {
 		if s.Outcomes[a.N].Status == consent.Unreachable {
@@ -145,29 +196,40 @@ func nextDelivery(s *consent.State, p Person, route *consent.Route, lim *consent
 			}
 		}
 	}
-	if len(choices) == 0 {
-		return end
-	}
-	if p.Silent {
-		return end
-	}
-	w := walk{state: s, route: route, limit: consent.DefaultLimits().Notifications}
+	w := walk{state: s, route: route, prov: prov, now: now, limit: consent.DefaultLimits().Notifications}
 	if lim != nil {
 		w.limit = lim.Notifications
 	}
 	w.read()
-	if w.sent >= w.limit || w.refusals >= maxRefusals {
-		return end
+	switch {
+	case w.sent >= w.limit || w.refused >= maxRefused:
+		return end(w.spent())
+	case len(choices) == 0:
+		return end(Unreachable)
+	case p.Silent:
+		return end(Silent)
 	}
 	step, at := w.choose(choices)
 	switch {
-	case !later(at, now).Before(s.Request.ExpiresAt):
-		return end
+	case !later(at, now).Before(lastCall(s.Request)):
+		return end(w.spent())
 	case now.Before(at):
-		return Step{Do: Wait, Until: at}
+		why := Retry
+		if w.accepted {
+			why = Answer
+		}
+		return Step{Do: Wait, Route: step.Route, Until: at, Why: why}
+	case step.Do == Hold:
+		step.Until, step.Why = end(Channel).Until, Channel
+		return step
 	}
 	step.N = len(s.Tried) + 1
 	return step
+}
+
+// lastCall is the time from which on a request is not sent any more.
+func lastCall(req *consent.Request) time.Time {
+	return req.ExpiresAt.Add(-min(leastLeft, req.ExpiresAt.Sub(req.AskedAt)/3))
 }
 
 // choice is a step of the route that reaches a device.
@@ -180,10 +242,13 @@ type choice struct {
 type walk struct {
 	state *consent.State
 	route *consent.Route
+	prov  Providers
+	now   time.Time
 	limit int
 
 	sent     int  // attempts that reached or may have reached somebody
-	refusals int  // refused attempts at the end of the history
+	refused  int  // attempts that a provider refused
+	refusals int  // of them those at the end of the history
 	accepted bool // a provider took one, and did not report it failed
 }
 
@@ -191,6 +256,7 @@ func (w *walk) read() {
 	for _, a := range w.state.Tried {
 		o, ok := w.state.Outcomes[a.N]
 		if ok && o.Status == consent.Refused {
+			w.refused++
 			w.refusals++
 			continue
 		}
@@ -205,11 +271,22 @@ func (w *walk) read() {
 	}
 }
 
+// spent is why nothing more is sent.
+func (w *walk) spent() Cause {
+	switch {
+	case w.accepted:
+		return Answer
+	case w.sent >= w.limit || w.refused >= maxRefused:
+		return Spent
+	}
+	return Late
+}
+
 // choose returns the next delivery and the time from which it is due.
 func (w *walk) choose(choices []choice) (Step, time.Time) {
 	n := len(w.state.Tried)
 	if n == 0 {
-		return choices[0].Step, w.state.Request.AskedAt
+		return w.working(choices), time.Time{}
 	}
 	last := w.state.Tried[n-1]
 	escalate := last.At.Add(w.route.EscalateAfter)
@@ -217,28 +294,42 @@ func (w *walk) choose(choices []choice) (Step, time.Time) {
 	o := w.state.Outcomes[last.N]
 	switch receipt, reported := w.state.Receipts[last.N]; {
 	case o.Status == consent.Unreachable:
-		at = o.At
+		at = after(o.At, 0, w.now)
 	case o.Status == consent.Refused:
-		at, refused = o.At, true
+		at, refused = after(o.At, 0, w.now), true
 	case reported && !receipt.Delivered:
-		at = receipt.At
+		at = after(receipt.At, 0, w.now)
 	}
 	pos := slices.IndexFunc(w.route.Steps, func(r consent.RouteStep) bool { return r.Channel == last.Channel })
-	for _, c := range choices {
-		if c.pos > pos {
-			return c.Step, at
+	further := slices.DeleteFunc(slices.Clone(choices), func(c choice) bool { return c.pos <= pos })
+	again := slices.IndexFunc(choices, func(c choice) bool { return c.pos == pos })
+	switch {
+	case len(further) > 0 && (again < 0 || !refused || w.working(further).Do == Deliver):
+		return w.working(further), at
+	case again >= 0 && refused: // the last channel that works: its provider is asked again
+		pause := max(time.Duration(o.RetryAfter)*time.Second, min(time.Second<<min(w.refusals-1, 6), maxPause))
+		at = after(o.At, pause, w.now)
+		if o.At.Before(w.prov.Back[last.Channel]) {
+			at = w.now
 		}
-	}
-	for _, c := range choices { // the last channel: its provider is asked again
-		if c.pos == pos && refused {
-			return c.Step, at.Add(max(time.Duration(o.RetryAfter)*time.Second, time.Second<<min(w.refusals-1, 3)))
-		}
+		return w.working(choices[again : again+1]), at
 	}
 	at = later(at, escalate)
 	if w.accepted {
 		at = later(at, last.CodeUntil)
 	}
-	return choices[0].Step, at
+	return w.working(choices), at
+}
+
+// working returns the first step whose channel works, else the first, to be
+// held until its does.
+func (w *walk) working(choices []choice) Step {
+	for _, c := range choices {
+		if !w.prov.Down[c.Route.Channel] {
+			return c.Step
+		}
+	}
+	return Step{Do: Hold, Route: choices[0].Route}
 }
 
 func later(a, b time.Time) time.Time {

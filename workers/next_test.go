@@ -101,7 +101,9 @@ func TestNext(t *testing.T) {
 	one := &consent.Route{Steps: []consent.RouteStep{step("sms")}, EscalateAfter: 30 * time.Second}
 	both := []consent.Device{dev("push"), dev("sms")}
 	deliver := func(n int, ch string) Step { return Step{Do: Deliver, N: n, Route: step(ch), Device: dev(ch)} }
-	wait := func(sec float64) Step { return Step{Do: Wait, Until: at(sec)} }
+	wait := func(sec float64, why ...Cause) Step {
+		return Step{Do: Wait, Until: at(sec), Why: append(why, Answer)[0]}
+	}
 
 	for _, tt := range []struct {
 		name   string
@@ -113,35 +115,46 @@ func TestNext(t *testing.T) {
 	}{
 		// Delivery.
 		{"first attempt at once", asked(), two, Person{Devices: both}, 0, deliver(1, "push")},
-		{"no route: wait for the end", asked(), nil, Person{Devices: both}, 0, wait(302)},
-		{"no device: wait for the end", asked(), two, Person{}, 0, wait(302)},
+		{"no route: wait for the end", asked(), nil, Person{Devices: both}, 0, wait(302, Unreachable)},
+		{"no device: wait for the end", asked(), two, Person{}, 0, wait(302, Unreachable)},
 		{"a channel without a device is passed over", asked(), two, Person{Devices: both[1:]}, 0, deliver(1, "sms")},
 		{"a stopped device is passed over", asked(), two, Person{Devices: []consent.Device{{ID: "p", Channel: "push", Stopped: true}, dev("sms")}}, 0, deliver(1, "sms")},
-		{"silent: wait in the inbox", asked(), two, Person{Devices: both, Silent: true}, 0, wait(302)},
+		{"silent: wait in the inbox", asked(), two, Person{Devices: both, Silent: true}, 0, wait(302, Silent)},
 		{"accepted: wait for the person", asked(tried(0, "push"), outcomeOf(1, consent.Accepted, 0)), two, Person{Devices: both}, 1, wait(30)},
 		{"nobody answered: escalate", asked(tried(0, "push"), outcomeOf(1, consent.Accepted, 0)), two, Person{Devices: both}, 30, deliver(2, "sms")},
 		{"unreachable: escalate at once", asked(tried(0, "push"), outcomeOf(1, consent.Unreachable, 0)), two, Person{Devices: both}, 1, deliver(2, "sms")},
 		{"unreachable is for ever", asked(tried(0, "push"), outcomeOf(1, consent.Unreachable, 0), tried(1, "sms"), outcomeOf(2, consent.Refused, 0)), two, Person{Devices: both}, 3, deliver(3, "sms")},
-		{"nobody reachable: wait for the end", asked(tried(0, "sms"), outcomeOf(1, consent.Unreachable, 0)), one, Person{Devices: both}, 1, wait(302)},
-		{"in flight: leave it alone", asked(tried(0, "push")), two, Person{Devices: both}, 29, wait(30)},
+		{"nobody reachable: wait for the end", asked(tried(0, "sms"), outcomeOf(1, consent.Unreachable, 0)), one, Person{Devices: both}, 1, wait(302, Unreachable)},
+		{"in flight: leave it alone", asked(tried(0, "push")), two, Person{Devices: both}, 29, wait(30, Retry)},
 		{"claimed but never concluded: escalate, never resend blindly", asked(tried(0, "push")), two, Person{Devices: both}, 30, deliver(2, "sms")},
 		{"claimed but never concluded, only one channel: again after the escalation time", asked(tried(0, "sms")), one, Person{Devices: both}, 30, deliver(2, "sms")},
-		{"unknown: as if claimed only", asked(tried(0, "sms"), outcomeOf(9, consent.Unknown, 0)), one, Person{Devices: both}, 10, wait(30)},
+		{"unknown: as if claimed only", asked(tried(0, "sms"), outcomeOf(9, consent.Unknown, 0)), one, Person{Devices: both}, 10, wait(30, Retry)},
 		{"refused: next channel at once", asked(tried(0, "push"), outcomeOf(1, consent.Refused, 60)), two, Person{Devices: both}, 1, deliver(2, "sms")},
-		{"refused on the last channel: after the provider's delay", asked(tried(0, "sms"), outcomeOf(1, consent.Refused, 7)), one, Person{Devices: both}, 2, wait(8)},
+		{"refused on the last channel: after the provider's delay", asked(tried(0, "sms"), outcomeOf(1, consent.Refused, 7)), one, Person{Devices: both}, 2, wait(8, Retry)},
 		{"refused without a delay: one second", asked(tried(0, "sms"), outcomeOf(1, consent.Refused, 0)), one, Person{Devices: both}, 2, deliver(2, "sms")},
-		{"refused twice: two seconds", asked(tried(0, "sms"), outcomeOf(1, consent.Refused, 0), tried(2, "sms"), outcomeOf(3, consent.Refused, 0)), one, Person{Devices: both}, 3, wait(5)},
-		{"refused too often: wait for the end", asked(repeat(5, tried(0, "sms"), outcomeOf(1, consent.Refused, 0))), one, Person{Devices: both}, 100, wait(302)},
+		{"refused twice: two seconds", asked(tried(0, "sms"), outcomeOf(1, consent.Refused, 0), tried(2, "sms"), outcomeOf(3, consent.Refused, 0)), one, Person{Devices: both}, 3, wait(5, Retry)},
+		{"refused five times: 16 seconds", asked(repeat(5, tried(0, "sms"), outcomeOf(1, consent.Refused, 0))), one, Person{Devices: both}, 16, wait(17, Retry)},
+		{"refused many times: a minute", asked(repeat(20, tried(0, "sms"), outcomeOf(1, consent.Refused, 0))), one, Person{Devices: both}, 60, wait(61, Retry)},
+		{"refused many times: a minute has passed", asked(repeat(20, tried(0, "sms"), outcomeOf(1, consent.Refused, 0))), one, Person{Devices: both}, 61, deliver(21, "sms")},
+		{"the provider's delay is longer", asked(repeat(20, tried(0, "sms"), outcomeOf(1, consent.Refused, 90))), one, Person{Devices: both}, 90, wait(91, Retry)},
+		{"refused too often: wait for the end", asked(repeat(50, tried(0, "sms"), outcomeOf(1, consent.Refused, 0))), one, Person{Devices: both}, 100, wait(302, Spent)},
+		{"refused, by a clock that was set back since", asked(tried(3600, "sms"), outcomeOf(3601, consent.Refused, 0)), one, Person{Devices: both}, 2, deliver(2, "sms")},
+		{"asked, by a clock that was set back since", asked(func(s *consent.State) { s.Request.AskedAt, s.Request.ExpiresAt = at(3600), at(3900) }), one, Person{Devices: both}, 0, deliver(1, "sms")},
 		{"delivered: wait", asked(tried(0, "push"), outcomeOf(1, consent.Accepted, 0), receipt(2, true)), two, Person{Devices: both}, 2, wait(30)},
 		{"reported failed: next channel at once", asked(tried(0, "push"), outcomeOf(1, consent.Accepted, 0), receipt(2, false)), two, Person{Devices: both}, 2, deliver(2, "sms")},
-		{"reported failed, only one channel: after the escalation time", asked(tried(0, "sms"), outcomeOf(1, consent.Accepted, 0), receipt(2, false)), one, Person{Devices: both}, 2, wait(30)},
+		{"reported failed, only one channel: after the escalation time", asked(tried(0, "sms"), outcomeOf(1, consent.Accepted, 0), receipt(2, false)), one, Person{Devices: both}, 2, wait(30, Retry)},
 		{"route through, code alive: wait for the end", asked(tried(0, "sms"), outcomeOf(1, consent.Accepted, 0)), one, Person{Devices: both}, 40, wait(302)},
 		{"long request: renewed when its code has died", asked(long, tried(0, "sms"), outcomeOf(1, consent.Accepted, 0)), one, Person{Devices: both}, 600, deliver(2, "sms")},
 		{"three notifications are enough", asked(long, repeat(3, tried(0, "sms"), outcomeOf(1, consent.Accepted, 0))), one, Person{Devices: both}, 700, wait(3602)},
-		{"no attempt at the end", asked(), one, Person{Devices: both}, 300, wait(302)},
+		{"three unanswered notifications are enough", asked(long, repeat(3, tried(0, "sms"), outcomeOf(1, consent.Unknown, 0))), one, Person{Devices: both}, 700, wait(3602, Spent)},
+		{"no attempt at the end", asked(), one, Person{Devices: both}, 300, wait(302, Late)},
+		{"no attempt that could not be answered in time", asked(), one, Person{Devices: both}, 280, wait(302, Late)},
+		{"a last attempt just before", asked(), one, Person{Devices: both}, 279, deliver(1, "sms")},
+		{"of a short request: a third must be left", asked(func(s *consent.State) { s.Request.ExpiresAt = at(30) }), one, Person{Devices: both}, 20, wait(32, Late)},
+		{"of a short request: just before", asked(func(s *consent.State) { s.Request.ExpiresAt = at(30) }), one, Person{Devices: both}, 19, deliver(1, "sms")},
 
 		// Ends.
-		{"past the end, polls first", asked(), two, Person{Devices: both}, 301, wait(302)},
+		{"past the end, polls first", asked(), two, Person{Devices: both}, 301, wait(302, Late)},
 		{"past the end", asked(), two, Person{Devices: both}, 302, Step{Do: Expire}},
 		{"denied", asked(decided(5, consent.Denied)), two, Person{}, 5, Step{Do: Done}},
 		{"expired", asked(decided(302, consent.Expired)), two, Person{}, 303, Step{Do: Done}},
@@ -158,9 +171,9 @@ func TestNext(t *testing.T) {
 		{"no ping to who withdrew", asked(ping, decided(2, consent.Withdrawn)), two, Person{}, 3, Step{Do: Done}},
 		{"no ping once redeemed", asked(ping, decided(5, consent.Approved), settled(consent.Redeemed)), two, Person{}, 6, Step{Do: Done}},
 		{"pinged", asked(ping, decided(5, consent.Denied), noticed(5), answered(6, true, 0)), two, Person{}, 6, Step{Do: Done}},
-		{"ping refused for now", asked(ping, decided(5, consent.Denied), noticed(5), answered(6, false, 4)), two, Person{}, 7, wait(10)},
+		{"ping refused for now", asked(ping, decided(5, consent.Denied), noticed(5), answered(6, false, 4)), two, Person{}, 7, wait(10, Retry)},
 		{"ping again", asked(ping, decided(5, consent.Denied), noticed(5), answered(6, false, 4)), two, Person{}, 10, Step{Do: Notify, N: 2}},
-		{"ping in flight", asked(ping, decided(5, consent.Denied), noticed(5)), two, Person{}, 6, wait(35)},
+		{"ping in flight", asked(ping, decided(5, consent.Denied), noticed(5)), two, Person{}, 6, wait(35, Retry)},
 		{"ping of a process that died", asked(ping, decided(5, consent.Denied), noticed(5)), two, Person{}, 35, Step{Do: Notify, N: 2}},
 		{"pings end", asked(ping, decided(5, consent.Denied), repeat(6, noticed(5), answered(6, false, 4))), two, Person{}, 60, Step{Do: Done}},
 		{"push not before a second has passed", asked(push, decided(0.1, consent.Approved)), two, Person{}, 0.2, wait(1)},
@@ -190,7 +203,61 @@ func TestNext(t *testing.T) {
 		{"no callback once the code has ended, though the approval lives", asked(deferred, decided(299, consent.Approved)), two, Person{}, 301, wait(361)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := Next(tt.state, tt.person, tt.route, consent.DefaultLimits(), at(tt.now))
+			got := Next(tt.state, tt.person, tt.route, consent.DefaultLimits(), Providers{}, at(tt.now))
+			if got.Do == Wait {
+				got.Route = consent.RouteStep{} // only says whom it waits for
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("Next() mismatch (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestNextProviders: nothing is claimed on a channel that does not work, and
+// whoever waited for it goes on the moment that it does.
+func TestNextProviders(t *testing.T) {
+	t.Parallel()
+	dev := func(ch string) consent.Device { return consent.Device{ID: "d-" + ch, Channel: ch, Address: "x"} }
+	step := func(ch string) consent.RouteStep { return consent.RouteStep{Channel: ch} }
+	two := &consent.Route{Steps: []consent.RouteStep{step("push"), step("sms")}, EscalateAfter: 30 * time.Second}
+	one := &consent.Route{Steps: []consent.RouteStep{step("sms")}, EscalateAfter: 30 * time.Second}
+	person := Person{Devices: []consent.Device{dev("push"), dev("sms")}}
+	deliver := func(n int, ch string) Step { return Step{Do: Deliver, N: n, Route: step(ch), Device: dev(ch)} }
+	down := func(names ...string) Providers {
+		p := Providers{Down: map[string]bool{}}
+		for _, name := range names {
+			p.Down[name] = true
+		}
+		return p
+	}
+	hold := func(ch string) Step { return Step{Do: Hold, Route: step(ch), Until: at(302), Why: Channel} }
+	back := func(ch string, sec float64) Providers {
+		return Providers{Back: map[string]time.Time{ch: at(sec)}}
+	}
+	refused := repeat(10, tried(0, "sms"), outcomeOf(1, consent.Refused, 0))
+	for _, tt := range []struct {
+		name      string
+		state     *consent.State
+		route     *consent.Route
+		providers Providers
+		now       float64
+		want      Step
+	}{
+		{"the first is down: the next", asked(), two, down("push"), 0, deliver(1, "sms")},
+		{"all are down", asked(), two, down("push", "sms"), 0, hold("push")},
+		{"the only one is down", asked(), one, down("sms"), 0, hold("sms")},
+		{"another one is down", asked(), one, down("push"), 0, deliver(1, "sms")},
+		{"down when it is to be tried again", asked(refused), one, down("sms"), 61, hold("sms")},
+		{"down, and its pause is not over", asked(refused), one, down("sms"), 30, Step{Do: Wait, Route: step("sms"), Until: at(61), Why: Retry}},
+		{"works again: at once", asked(refused), one, back("sms", 20), 20, deliver(11, "sms")},
+		{"worked again before it was refused", asked(refused), one, back("sms", 0.5), 20, Step{Do: Wait, Route: step("sms"), Until: at(61), Why: Retry}},
+		{"refused, and the next is down: again after a pause", asked(tried(0, "push"), outcomeOf(1, consent.Refused, 0)), two, down("sms"), 1, Step{Do: Wait, Route: step("push"), Until: at(2), Why: Retry}},
+		{"nobody answered, and the next is down", asked(tried(0, "push"), outcomeOf(1, consent.Accepted, 0)), two, down("sms"), 30, hold("sms")},
+		{"down at the end", asked(), one, down("sms"), 290, Step{Do: Wait, Until: at(302), Why: Late}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := Next(tt.state, person, tt.route, consent.DefaultLimits(), tt.providers, at(tt.now))
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("Next() mismatch (-want +got):\n%s", diff)
 			}
@@ -221,7 +288,7 @@ func TestNextEnds(t *testing.T) {
 		s, now, sent := asked(long), 0.0, 0
 		rest := run
 		for range 200 {
-			step := Next(s, Person{Devices: devices}, route, consent.DefaultLimits(), at(now))
+			step := Next(s, Person{Devices: devices}, route, consent.DefaultLimits(), Providers{}, at(now))
 			switch step.Do {
 			case Wait:
 				if !step.Until.After(at(now)) {

@@ -25,11 +25,11 @@ func BenchmarkQueue(b *testing.B) {
 		q, _ := fill()
 		b.ResetTimer()
 		for i := range b.N {
-			id, ok, _ := q.take(start.Add(time.Hour))
+			due, ok, _ := q.take(start.Add(time.Hour))
 			if !ok {
 				b.Fatal("nothing is due")
 			}
-			q.done(id, start.Add(5*time.Minute+time.Duration(i)))
+			q.done(due.id, start.Add(5*time.Minute+time.Duration(i)), Answer)
 		}
 	})
 	b.Run("forget", func(b *testing.B) { // a new one is looked at and forgotten
@@ -39,8 +39,8 @@ func BenchmarkQueue(b *testing.B) {
 			id := consent.NewID()
 			q.add(id, start.Add(rand.N(5*time.Minute)))
 			q.add(id, start.Add(-time.Second))
-			id, _, _ = q.take(start)
-			q.done(id, time.Time{})
+			due, _, _ := q.take(start)
+			q.done(due.id, time.Time{}, Answer)
 		}
 	})
 	b.Run("collect", func(b *testing.B) {

@@ -59,7 +59,7 @@ func TestQueueHasOneTurnEach(t *testing.T) {
 			if rnd.IntN(2) == 0 {
 				at = time.Time{}
 			}
-			q.done(id, at)
+			q.done(id, at, Cause(rnd.IntN(len(causes))))
 			delete(taken, id)
 			for _, at := range []time.Time{again, at} {
 				if !at.IsZero() {
@@ -73,10 +73,11 @@ func TestQueueHasOneTurnEach(t *testing.T) {
 					first = at
 				}
 			}
-			got, ok, next := q.take(at)
-			switch due := !first.IsZero() && !first.After(at); {
-			case ok != due:
-				t.Fatalf("step %d: take = %v, want %v", step, ok, due)
+			due, ok, next := q.take(at)
+			got := due.id
+			switch is := !first.IsZero() && !first.After(at); {
+			case ok != is:
+				t.Fatalf("step %d: take = %v, want %v", step, ok, is)
 			case !ok && !next.Equal(first):
 				t.Fatalf("step %d: the next is due at %v, want %v", step, next, first)
 			case ok && !waiting[got].Equal(first):
@@ -90,7 +91,7 @@ func TestQueueHasOneTurnEach(t *testing.T) {
 			t.Fatalf("step %d: %d in mind, want %d", step, got, want)
 		}
 	}
-	if got := len(q.turns.items); got > len(ids) {
+	if got := len(q.heap.items); got > len(ids) {
 		t.Errorf("%d places for %d requests", got, len(ids))
 	}
 }

@@ -41,6 +41,7 @@ type house struct {
 	ring    *keys.Ring
 	auditor *audit.Auditor
 	engine  *workers.Engine
+	gate    *workers.Gate
 	ciba    *ciba.Server
 	approve *approve.Server
 	admin   *admin.Server
@@ -98,6 +99,7 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 	if cfg.MTLS != nil {
 		certificates = &ciba.MTLS{URL: cfg.MTLS.PublicURL, ClientCAs: cfg.ClientCAs}
 	}
+	h.gate = workers.NewGate(h.behind, time.Now)
 	h.auditor = audit.New(audit.Config{Source: h.store, Ring: h.ring, Now: time.Now, Log: h.log})
 	if h.approve, err = approve.New(approve.Config{
 		Store: facts, Directory: h.store, Devices: h.store, UserCodes: h.store, Handles: handles, Templates: words, Details: cfg.Registry,
@@ -115,7 +117,7 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 	}
 	if h.ciba, err = ciba.NewServer(ciba.Config{
 		Issuer: cfg.Issuer, Store: facts, Directory: h.store, Handles: handles, Ring: h.ring, Details: cfg.Registry,
-		Policy: h.policy.Load, Outbound: out, MTLS: certificates, Ready: h.ready, Dev: cfg.Dev, Now: time.Now, Log: h.log,
+		Policy: h.policy.Load, Outbound: out, MTLS: certificates, Ready: h.ready, Enter: h.gate.Enter, Dev: cfg.Dev, Now: time.Now, Log: h.log,
 		Registration: cfg.Registration, Registrar: h.admin.Registrar(),
 	}); err != nil {
 		return err
@@ -167,6 +169,9 @@ func (h *house) ready() error {
 	}
 	return h.store.Healthy()
 }
+
+// behind is how far the house is behind with what it owes for earlier requests.
+func (h *house) behind() time.Duration { return max(h.auditor.Lag(), h.engine.Behind()) }
 
 // sealing refuses new requests when the audit chain is too far behind.
 func (h *house) sealing() error {

@@ -204,6 +204,13 @@ func (s *counted) Decide(ctx context.Context, id consent.ID, d consent.Decision)
 	return won, err
 }
 
+// End implements consent.Store.
+func (s *counted) End(ctx context.Context, ids []consent.ID, now time.Time) ([]*consent.State, error) {
+	ended, err := s.Store.End(ctx, ids, now)
+	s.m.requests.WithLabelValues(string(consent.StatusExpired)).Add(float64(len(ended)))
+	return ended, err
+}
+
 // Settle implements consent.Store.
 func (s *counted) Settle(ctx context.Context, id consent.ID, st consent.Settlement) (consent.Settlement, error) {
 	won, err := s.Store.Settle(ctx, id, st)

@@ -10,7 +10,7 @@ type StoredFact struct {
 	Kind      FactKind
 	N         int // of a numbered kind, else 0
 	Pseudonym Pseudonym
-	At        time.Time // when it was stored
+	At        time.Time // when it was stored, or its storing acknowledged
 	Data      []byte    // the fact's JSON as it was written, without bearers; nil when Unreadable
 
 	Unreadable bool   // Data could not be decrypted; Stored stands for it

@@ -47,6 +47,7 @@ type write struct {
 	queued  time.Time
 	since   uint64 // tick of its first flight, 0 before
 	late    bool   // nobody waits for it: it goes after all others
+	fact    *draft // what it says, of a fact
 	done    chan struct{}
 	seq     uint64 // of the stored fact, once done without err
 	err     error
@@ -64,7 +65,8 @@ type committer struct {
 	reader   *reader
 	now      func() time.Time
 	onCommit func(int, time.Duration)
-	from     int // waiting writes from which a batch is made
+	onFact   func(*draft, uint64) // called in order for every fact that is durable, before its writer is answered
+	from     int                  // waiting writes from which a batch is made
 	inbox    string
 	acks     chan *nats.Msg
 	wake     chan struct{}

@@ -41,7 +41,8 @@ func isOvertaken(err error) bool {
 // message is one stored message.
 type message struct {
 	subject string
-	header  nats.Header
+	label   string      // of a fact: its one header
+	header  nats.Header // nil where only the label is known
 	data    []byte
 	seq     uint64
 	at      time.Time
@@ -99,6 +100,7 @@ func (s *Store) leaderMessage(ctx context.Context, name, subject string) (messag
 		if m.header, err = nats.DecodeHeadersMsg(answer.Message.Header); err != nil {
 			return message{}, fmt.Errorf("reading the leader's answer: %w", err)
 		}
+		m.label = m.header.Get(headerName)
 	}
 	return m, nil
 }
@@ -120,7 +122,7 @@ func direct(reply *nats.Msg) (message, error) {
 	}
 	return message{
 		subject: served(reply, jetstream.SubjectHeader),
-		header:  reply.Header, data: reply.Data, seq: seq, at: at,
+		label:   reply.Header.Get(headerName), header: reply.Header, data: reply.Data, seq: seq, at: at,
 	}, nil
 }
 
@@ -169,16 +171,24 @@ func (s *Store) messagesAfter(ctx context.Context, stream string, after uint64, 
 
 // batchAfter reads one batch and reports whether there were more behind it.
 func (s *Store) batchAfter(ctx context.Context, stream string, after uint64, limit int) (out []message, more bool, err error) {
-	ask, err := json.Marshal(struct {
-		Seq   uint64 `json:"seq"`
-		Batch int    `json:"batch"`
-	}{after + 1, limit})
+	return s.batch(ctx, stream, batchRequest{Seq: after + 1, Batch: limit})
+}
+
+// batchRequest asks for messages from a sequence on, or from a time.
+type batchRequest struct {
+	Seq       uint64     `json:"seq,omitempty"`
+	StartTime *time.Time `json:"start_time,omitempty"`
+	Batch     int        `json:"batch"`
+}
+
+func (s *Store) batch(ctx context.Context, stream string, from batchRequest) (out []message, more bool, err error) {
+	ask, err := json.Marshal(from)
 	if err != nil {
 		return nil, false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	inbox, answers := s.nc.NewInbox(), make(chan *nats.Msg, limit+1)
+	inbox, answers := s.nc.NewInbox(), make(chan *nats.Msg, from.Batch+1)
 	sub, err := s.nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return nil, false, err
@@ -208,7 +218,7 @@ func (s *Store) batchAfter(ctx context.Context, stream string, after uint64, lim
 		if err != nil {
 			return nil, false, err
 		}
-		if served(reply, "Nats-Last-Sequence") != last || m.seq <= after {
+		if served(reply, "Nats-Last-Sequence") != last || m.seq < from.Seq {
 			return nil, false, errIncomplete
 		}
 		last = served(reply, jetstream.SequenceHeader)

@@ -53,8 +53,8 @@ func (s *Store) End(ctx context.Context, ids []consent.ID, now time.Time) (ended
 		return nil, err
 	}
 	for i, f := range drafts {
-		seq, e := s.commit.wait(ctx, f.write)
-		e = s.concluded(ctx, f, seq, e)
+		_, e := s.commit.wait(ctx, f.write)
+		e = s.concluded(ctx, f, e)
 		var taken *takenError
 		switch {
 		case e == nil:

@@ -61,8 +61,8 @@ func (s *Store) put(ctx context.Context, req *consent.Request, p place, l label,
 	}
 	s.recent.writing(p.ID)
 	defer s.recent.written(p.ID)
-	seq, err := s.commit.write(ctx, f.write)
-	return s.concluded(ctx, f, seq, err)
+	_, err = s.commit.write(ctx, f.write)
+	return s.concluded(ctx, f, err)
 }
 
 // draft is a fact on its way to the stream, and what memory is told of it.
@@ -108,11 +108,24 @@ func (s *Store) draft(ctx context.Context, req *consent.Request, p place, l labe
 	if len(header) > maxHeader {
 		return nil, fmt.Errorf("writing %s: a header of %d bytes, and it has at most %d: use a shorter client_id", p.Kind, len(header), maxHeader)
 	}
-	return &draft{newWrite(subject, header, payload), req, p, l, v}, nil
+	f := &draft{newWrite(subject, header, payload), req, p, l, v}
+	f.fact = f
+	return f, nil
 }
 
-// concluded takes what became of a write into memory.
-func (s *Store) concluded(ctx context.Context, f *draft, seq uint64, err error) error {
+// remember takes a fact into memory that is durable now: before anybody is
+// woken by the index, what it wakes them for.
+func (s *Store) remember(f *draft, seq uint64) {
+	s.health.grew(len(f.subject) + len(f.header) + len(f.payload))
+	s.recent.add(f.place, f.req, f.value, seq)
+	s.index.apply(f.place, &f.label, seq)
+	if s.exclusive {
+		s.feed.add(message{subject: f.subject, label: f.header, data: f.payload, seq: seq, at: s.cfg.Now().UTC()})
+	}
+}
+
+// concluded says what became of a write.
+func (s *Store) concluded(ctx context.Context, f *draft, err error) error {
 	id := f.place.ID
 	if errors.Is(err, errSecond) {
 		found, e := s.stored(ctx, f.subject)
@@ -120,7 +133,8 @@ func (s *Store) concluded(ctx context.Context, f *draft, seq uint64, err error) 
 		case e != nil:
 			err = e
 		case bytes.Equal(found.data, f.payload):
-			seq, err = found.seq, nil
+			s.remember(f, found.seq)
+			err = nil
 		default:
 			s.recent.drop(id)
 			return &takenError{found}
@@ -128,12 +142,11 @@ func (s *Store) concluded(ctx context.Context, f *draft, seq uint64, err error) 
 	}
 	if err != nil {
 		s.recent.lost(id)
-		return err
+		if s.exclusive {
+			s.feed.miss()
+		}
 	}
-	s.health.grew(len(f.subject) + len(f.header) + len(f.payload))
-	s.recent.add(f.place, f.req, f.value, seq) // before anybody is woken by the index
-	s.index.apply(f.place, &f.label, seq)
-	return nil
+	return err
 }
 
 // takenError is returned by put for a fact that somebody else wrote first.
@@ -152,8 +165,7 @@ func (s *Store) stored(ctx context.Context, subject string) (message, error) {
 
 // decode reads a stored fact into v and returns its bearers.
 func (s *Store) decode(ctx context.Context, m message, v any) (bearers []byte, err error) {
-	header := m.header.Get(headerName)
-	l, err := parseLabel(header)
+	l, err := parseLabel(m.label)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +173,7 @@ func (s *Store) decode(ctx context.Context, m message, v any) (bearers []byte, e
 	if err != nil {
 		return nil, err
 	}
-	fact, bearers, err := openFact(aead, m.subject, header, m.data)
+	fact, bearers, err := openFact(aead, m.subject, m.label, m.data)
 	if err != nil {
 		return nil, fmt.Errorf("reading fact %d: %w", m.seq, err)
 	}

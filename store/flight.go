@@ -82,7 +82,9 @@ func (c *committer) acked(ctx context.Context, m *nats.Msg) {
 	case a.Error == nil:
 		first := a.Seq - uint64(len(f.writes)) + 1
 		for i, w := range f.writes {
-			w.seq = first + uint64(i)
+			if w.seq = first + uint64(i); w.fact != nil {
+				c.onFact(w.fact, w.seq)
+			}
 		}
 		if c.onCommit != nil {
 			c.onCommit(len(f.writes), c.now().Sub(f.writes[0].queued))

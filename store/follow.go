@@ -31,6 +31,7 @@ const (
 // following is the state of the follower, which one goroutine owns.
 type following struct {
 	fresh int    // facts since the last copy of the index
+	swept int    // of them those before the last sweep
 	last  uint64 // everything up to this sequence has been taken
 	until uint64 // what was stored before the start
 	ready bool
@@ -55,6 +56,16 @@ func (s *Store) follow(ctx context.Context) {
 
 // followOnce follows from where it stands until something fails.
 func (s *Store) followOnce(ctx context.Context, f *following) error {
+	if s.exclusive {
+		return s.followOwn(ctx, f)
+	}
+	return s.followAll(ctx, f)
+}
+
+// followAll follows the facts of all processes with one consumer. Of several
+// processes only one seals, and that one reads the facts; the others need their
+// headers alone.
+func (s *Store) followAll(ctx context.Context, f *following) error {
 	js, err := jetstream.New(s.fc)
 	if err != nil {
 		return fmt.Errorf("using JetStream: %w", err)
@@ -67,14 +78,9 @@ func (s *Store) followOnce(ctx context.Context, f *following) error {
 	there := stream.CachedInfo().State
 	if f.until == 0 {
 		f.until = there.LastSeq
-		if s.exclusive {
-			f.last = s.loadSnapshot(ctx, there.LastSeq)
-		}
 	}
 	since := there.LastTime.Add(-followSince) // by the server's clock, which dates the messages
-	// The whole facts are for the tail. Of several processes only one seals, and
-	// that one reads them.
-	config := jetstream.OrderedConsumerConfig{HeadersOnly: !s.exclusive, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since}
+	config := jetstream.OrderedConsumerConfig{HeadersOnly: true, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since}
 	if f.last > 0 {
 		config.DeliverPolicy, config.OptStartTime, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, nil, f.last+1
 	}
@@ -97,8 +103,14 @@ func (s *Store) followOnce(ctx context.Context, f *following) error {
 		m, err := messages.Next(jetstream.NextMaxWait(sweepEvery))
 		switch {
 		case err == nil:
-			if err := s.take(ctx, f, m); err != nil {
-				return fmt.Errorf("following %s: %w", name, err)
+			meta, err := m.Metadata()
+			if err != nil {
+				return fmt.Errorf("following %s: %w", name, err) // it comes again, with what follows it
+			}
+			seq := meta.Sequence.Stream
+			s.take(ctx, f, message{subject: m.Subject(), label: m.Headers().Get(headerName), seq: seq, at: meta.Timestamp})
+			if !f.ready && (seq >= f.until || meta.NumPending == 0) {
+				s.caughtUp(f)
 			}
 		case !errors.Is(err, nats.ErrTimeout):
 			return fmt.Errorf("following %s: %w", name, err)
@@ -106,7 +118,6 @@ func (s *Store) followOnce(ctx context.Context, f *following) error {
 		if now := s.cfg.Now(); n%256 == 0 && now.Sub(swept) > sweepEvery || err != nil || !f.ready && n%sweepAfter == 0 {
 			swept = now
 			s.index.sweep(f.keep())
-			s.snapshot(ctx, f, max(snapshotLeast, s.index.size()/2))
 		}
 	}
 }
@@ -116,7 +127,7 @@ func (s *Store) snapshot(ctx context.Context, f *following, after int) {
 	if !s.exclusive || !f.ready || f.fresh < after {
 		return
 	}
-	f.fresh = 0
+	f.fresh, f.swept = 0, 0
 	if err := s.saveSnapshot(f.last); err != nil {
 		s.log.WarnContext(ctx, "no copy of the index, the next start takes longer", slog.Any("err", err))
 	}
@@ -130,39 +141,9 @@ func (f *following) keep() time.Duration {
 	return sumUp
 }
 
-// take passes one message on. What cannot be read stays where it is; it is
-// logged and counted as seen, for every reader of the request will report it.
-func (s *Store) take(ctx context.Context, f *following, m jetstream.Msg) error {
-	meta, err := m.Metadata()
-	if err != nil {
-		return err // it comes again, with what follows it
-	}
-	seq := meta.Sequence.Stream
-	f.last = max(f.last, seq)
-	f.fresh++
-	if s.exclusive {
-		s.tail.add(message{subject: m.Subject(), header: m.Headers(), data: m.Data(), seq: seq, at: meta.Timestamp.UTC()})
-	}
-	p, err := s.names.parseFact(m.Subject())
-	var l label
-	if err == nil {
-		l, err = parseLabel(m.Headers().Get(headerName))
-	}
-	if err != nil {
-		s.log.ErrorContext(ctx, "unreadable fact", slog.Any("err", fmt.Errorf("fact %d: %w", seq, err)))
-	} else {
-		s.index.apply(p, &l, seq)
-		if f.ready && s.cfg.OnEvent != nil {
-			s.cfg.OnEvent(consent.Event{
-				ID: p.ID, Kind: p.Kind, N: p.N, Seq: seq, At: meta.Timestamp,
-				Pseudonym: l.Pseudonym, ExpiresAt: l.Expires, Local: l.Writer == s.writer,
-			})
-		}
-	}
-	if !f.ready && (seq >= f.until || meta.NumPending == 0) {
-		s.caughtUp(f)
-	}
-	return nil
+// unreadable says that a message is no fact that this release can read.
+func (s *Store) unreadable(ctx context.Context, seq uint64, err error) {
+	s.log.ErrorContext(ctx, "unreadable fact", slog.Any("err", fmt.Errorf("fact %d: %w", seq, err)))
 }
 
 // caughtUp announces the requests of the past that may need something.

@@ -58,7 +58,7 @@ func TestChangedFactsAreNotRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	header := m.header.Get(headerName)
+	header := m.label
 	other := consent.NewID()
 	tests := []struct {
 		name            string

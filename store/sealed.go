@@ -174,13 +174,13 @@ func (s *Store) storedFacts(ctx context.Context, messages []message) ([]consent.
 		place, err := s.names.parseFact(m.subject)
 		if err == nil {
 			f.ID, f.Kind, f.N = place.ID, place.Kind, place.N
-			l, err := parseLabel(m.header.Get(headerName))
+			l, err := parseLabel(m.label)
 			if err == nil || errors.Is(err, errVersion) { // a later release's can be sealed all the same
 				if isPseudonym(l.Pseudonym) { // the chain has no room for what somebody else wrote
 					f.Pseudonym = l.Pseudonym
 				}
 				f.Data, f.Erased, err = keys.open(ctx, l.Pseudonym, m, func(k cipher.AEAD) ([]byte, error) {
-					fact, _, err := openFact(k, m.subject, m.header.Get(headerName), m.data)
+					fact, _, err := openFact(k, m.subject, m.label, m.data)
 					return fact, err
 				})
 				if err != nil {

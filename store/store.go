@@ -111,6 +111,7 @@ type Store struct {
 	slots     slots // empty unless exclusive
 	index     *index
 	recent    *cache
+	feed      feed // empty unless exclusive
 	tail      tail // empty unless exclusive
 	health    health
 
@@ -188,6 +189,7 @@ func (s *Store) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	s.feed.wake = make(chan struct{}, 1)
 	s.begin = func() { s.running.Go(func() { s.follow(background) }) }
 	if err := s.names.createVolatile(ctx, s.js); err != nil {
 		return err
@@ -199,6 +201,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if s.commit, err = newCommitter(s.wc, s.reader, s.cfg.Now, s.cfg.OnCommit); err != nil {
 		return err
 	}
+	s.commit.onFact = s.remember
 	for stream, c := range map[string]**committer{streamSeen: &s.seen, streamEvidence: &s.evidence} {
 		r, err := newReader(s.nc, s.names.stream(stream))
 		if err != nil {

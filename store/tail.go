@@ -8,10 +8,9 @@ import (
 // tailBytes bounds the facts that the tail holds.
 const tailBytes = 8 << 20
 
-// tail holds the newest facts as the follower was sent them, without a gap.
-// The auditor, who comes right behind, takes them from here: the server makes
-// a new header of each message that it is asked for, which costs it more than
-// storing the fact did.
+// tail holds the newest facts without a gap. The auditor, who comes right behind,
+// takes them from here: the server makes a new header of each message that it is
+// asked for, which costs it more than storing the fact did.
 type tail struct {
 	mu       sync.Mutex
 	messages []message
@@ -61,8 +60,7 @@ func (t *tail) drop() {
 	t.messages = t.messages[1:]
 }
 
-// bytes is about what a message takes in memory: its header is held as it came
-// and taken apart.
+// bytes is about what a message takes in memory.
 func (m *message) bytes() int {
-	return len(m.subject) + 2*len(m.header.Get(headerName)) + len(m.data) + 512
+	return len(m.subject) + len(m.label) + len(m.data) + 128
 }

@@ -1,6 +1,8 @@
 // Package audit makes the facts provable. An [Auditor] seals the digest of
 // every fact into a chain of records, signs a checkpoint of the chain every
-// minute, and keeps one signed evidence record for every finished request.
+// minute, and keeps one signed evidence record for every finished request, but
+// for those that expired before anybody was told of them: there is nothing that
+// was shown, answered or granted.
 // [Auditor.Export] writes all of it as JSON lines, and [Verify] checks such an
 // export offline with public keys alone.
 //

@@ -64,13 +64,18 @@ var errNoEvidence = errors.New("no evidence can be made")
 // errGone is returned when facts are unreadable because the person was erased.
 var errGone = errors.New("the person was erased")
 
-// finishes reports whether a fact ends its request: a decision other than a
-// yes, or the settlement of a yes.
+// finishes reports whether a fact ends its request in a way that is proven: a
+// decision other than a yes, or the settlement of a yes. An expiry of which
+// nobody was told is sealed and no more: an agent that asks unreachable people
+// must not fill the evidence of years.
 func finishes(f *consent.StoredFact) bool {
 	switch f.Kind {
 	case consent.FactSettled:
 		return true
 	case consent.FactDecided:
+		if f.Untold {
+			return false
+		}
 		var d struct {
 			Verb consent.Verb `json:"verb"`
 		}

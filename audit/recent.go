@@ -36,7 +36,7 @@ func (r *recent) resume(sealed uint64) {
 // not all known.
 func (r *recent) add(f *consent.StoredFact, last bool) []consent.StoredFact {
 	r.upTo = max(r.upTo, f.Seq)
-	if f.Unreadable {
+	if f.Unreadable || f.Untold {
 		r.drop(f.ID)
 		return nil
 	}

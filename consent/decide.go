@@ -141,12 +141,17 @@ func Expire(s *State, nonce string, now time.Time) (Decision, error) {
 	if !s.Overdue(now) {
 		return Decision{}, fmt.Errorf("expiring a request before its end")
 	}
-	d := Decision{V: Version, Verb: Expired, By: "clock", Means: ByClock, At: now, Nonce: nonce}
-	var err error
-	if d.AskedDigest, err = s.Request.AskedDigest(); err != nil {
+	asked, err := s.Request.AskedDigest()
+	if err != nil {
 		return Decision{}, err
 	}
-	d.GrantedDigest = d.AskedDigest
+	return Expiry(asked, nonce, now)
+}
+
+// Expiry is Expire for a request that is known to be undecided past its end, by
+// its asked digest alone.
+func Expiry(asked Digest, nonce string, now time.Time) (d Decision, err error) {
+	d = Decision{V: Version, Verb: Expired, By: "clock", Means: ByClock, At: now, AskedDigest: asked, GrantedDigest: asked, Nonce: nonce}
 	d.DecisionDigest, err = d.Digest()
 	return d, err
 }

@@ -30,49 +30,41 @@ func (d *Digest) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// asked is the asked object C of which digests are taken. Its members are the
-// published format: an auditor recomputes the digest from them.
-type asked struct {
-	V              int             `json:"v"`
-	Issuer         string          `json:"issuer"`
-	Request        ID              `json:"request"`
-	Client         string          `json:"client_id"`
-	ClientName     string          `json:"client_name"`
-	Host           string          `json:"verified_host"`
-	Actors         []Party         `json:"act"`
-	Approver       Pseudonym       `json:"approver"`
-	Resource       string          `json:"resource"`
-	Scope          []string        `json:"scope"`
-	Details        json.RawMessage `json:"authorization_details"`
-	BindingMessage string          `json:"binding_message"`
-	ACR            []string        `json:"acr"`
-	ExpiresAt      string          `json:"expires_at"`
-	Grant          Grant           `json:"grant"`
-	GrantLifetime  int             `json:"grant_lifetime"`
-	Renewable      int             `json:"renewable"`
-	Salt           []byte          `json:"salt"`
-}
-
-// AskedObject returns C in canonical form: everything that the approver is
-// asked to agree to. With granted not nil it stands for what was granted.
+// AskedObject returns the asked object C in canonical form (RFC 8785):
+// everything that the approver is asked to agree to. With granted not nil it
+// stands for what was granted. Its members are the published format, an auditor
+// recomputes the digest from them: acr, act, approver (pseudonym),
+// authorization_details, binding_message, client_id, client_name, expires_at,
+// grant, grant_lifetime, issuer, renewable, request, resource, salt, scope, v,
+// verified_host.
+//
+// It is written in that order, and not encoded and sorted, which took a tenth of
+// the processor time of a request.
 func (r *Request) AskedObject(granted json.RawMessage) ([]byte, error) {
 	list := granted
 	if list == nil {
 		list = r.Details
 	}
-	if list == nil {
-		list = json.RawMessage("[]")
-	}
-	return details.Canonical(asked{
-		V: r.V, Issuer: r.Issuer, Request: r.ID,
-		Client: r.Client.ID, ClientName: r.Client.Name, Host: r.Client.Host,
-		Actors: append([]Party{}, r.Actors...), Approver: r.Pseudonym,
-		Resource: r.Resource, Scope: append([]string{}, r.Scope...), Details: list,
-		BindingMessage: r.BindingMessage, ACR: r.ACR,
-		ExpiresAt:     r.ExpiresAt.UTC().Format(time.RFC3339Nano),
-		Grant:         r.Grant,
-		GrantLifetime: r.GrantLifetime, Renewable: r.Renewable, Salt: r.Salt,
-	})
+	o := object{out: make([]byte, 0, 768+2*len(list))}
+	o.strings("acr", r.ACR)
+	o.value("act", append([]Party{}, r.Actors...), len(r.Actors) == 0)
+	o.text("approver", string(r.Pseudonym))
+	o.value("authorization_details", list, len(list) == 0)
+	o.text("binding_message", r.BindingMessage)
+	o.text("client_id", r.Client.ID)
+	o.text("client_name", r.Client.Name)
+	o.text("expires_at", r.ExpiresAt.UTC().Format(time.RFC3339Nano))
+	o.text("grant", string(r.Grant))
+	o.number("grant_lifetime", r.GrantLifetime)
+	o.text("issuer", r.Issuer)
+	o.number("renewable", r.Renewable)
+	o.text("request", r.ID.String())
+	o.text("resource", r.Resource)
+	o.text("salt", base64.StdEncoding.EncodeToString(r.Salt))
+	o.strings("scope", r.Scope)
+	o.number("v", r.V)
+	o.text("verified_host", r.Client.Host)
+	return o.end()
 }
 
 // AskedDigest is the SHA-256 of the asked object.

@@ -12,6 +12,7 @@ type StoredFact struct {
 	Pseudonym Pseudonym
 	At        time.Time // when it was stored, or its storing acknowledged
 	Data      []byte    // the fact's JSON as it was written, without bearers; nil when Unreadable
+	Untold    bool      // of an expiry: nobody was told of the request, so that nothing was shown, answered or granted
 
 	Unreadable bool   // Data could not be decrypted; Stored stands for it
 	Erased     bool   // why: the person's data key is gone. Unreadable but not Erased is damage

@@ -46,9 +46,9 @@ type Store interface {
 	Decide(ctx context.Context, id ID, d Decision) (Decision, error)
 	// End writes, for each of these requests whose time is over, that it has
 	// ended (see [End]): together, and behind everything that somebody waits
-	// for. It returns those that it has ended, with asked, decided and settled
-	// alone. Losing against another writer is no error.
-	End(ctx context.Context, ids []ID, now time.Time) ([]*State, error)
+	// for. It returns those that it has ended. Losing against another writer is
+	// no error.
+	End(ctx context.Context, ids []ID, now time.Time) (ended []ID, err error)
 	// Settle writes s unless the request is settled; then it returns the
 	// stored settlement with ErrSettled.
 	Settle(ctx context.Context, id ID, s Settlement) (Settlement, error)
@@ -104,6 +104,7 @@ type Brief struct {
 	Settled   SettleVerb // empty until settled
 	EndedAt   time.Time  // of the decision, or the settlement
 	Interval  int
+	Mode      DeliveryMode // empty: memory does not know
 }
 
 // History is a person's recent past as the facts tell it.

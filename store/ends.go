@@ -15,36 +15,85 @@ import (
 // endsRead is the number of requests whose facts are read together.
 const endsRead = batchMax / 2
 
-// End implements consent.Store. What it costs beyond the write is the reading:
-// memory does not hold what a decision's digests are of.
-func (s *Store) End(ctx context.Context, ids []consent.ID, now time.Time) (ended []*consent.State, err error) {
+// End implements consent.Store. Memory holds the digest of what this process, or
+// the one before it, was asked, so that an expiry needs no reading.
+func (s *Store) End(ctx context.Context, ids []consent.ID, now time.Time) (ended []consent.ID, err error) {
 	var drafts []*draft
-	var states []*consent.State
-	for chunk := range slices.Chunk(ids, endsRead) {
-		due, err := s.undecidedOrUnsettled(ctx, chunk)
+	var others []consent.ID
+	for _, id := range ids {
+		b, digest := s.index.ending(id)
+		if end, open := b.Ends(); b.ID == id && !open || open && now.Before(end) {
+			continue
+		}
+		if b.Decided != "" || digest == (consent.Digest{}) {
+			others = append(others, id)
+			continue
+		}
+		d, err := consent.Expiry(digest, rand.Text(), now)
+		if err != nil {
+			return nil, fmt.Errorf("ending a request: %w", err)
+		}
+		req := &consent.Request{ID: id, Pseudonym: b.Pseudonym, ExpiresAt: b.ExpiresAt}
+		if drafts, err = s.draftEnd(ctx, drafts, req, consent.Ending{Decision: &d}); err != nil {
+			return nil, err
+		}
+	}
+	for chunk := range slices.Chunk(others, endsRead) {
+		states, err := s.askedAndDecided(ctx, chunk)
 		if err != nil {
 			return nil, err
 		}
-		for _, st := range due {
+		for _, st := range states {
 			end, err := consent.End(st, rand.Text(), now)
 			if err != nil {
 				return nil, fmt.Errorf("ending a request: %w", err)
 			}
-			f, err := s.draftEnd(ctx, st, end)
-			if errors.Is(err, consent.ErrNotFound) {
-				continue // erased meanwhile
-			}
-			if err != nil {
+			if drafts, err = s.draftEnd(ctx, drafts, st.Request, end); err != nil {
 				return nil, err
-			}
-			if f != nil {
-				f.late = true
-				drafts, states = append(drafts, f), append(states, st)
 			}
 		}
 	}
+	return s.putTogether(ctx, drafts)
+}
+
+// ending is what memory knows of a request and its asked digest.
+func (x *index) ending(id consent.ID) (consent.Brief, consent.Digest) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	e := x.entries.at(x.byID[id])
+	if e == nil {
+		return consent.Brief{}, consent.Digest{}
+	}
+	return x.brief(e), e.digest
+}
+
+// draftEnd adds the fact of an end, if there is one; of a person who was erased
+// meanwhile there is none.
+func (s *Store) draftEnd(ctx context.Context, drafts []*draft, req *consent.Request, end consent.Ending) ([]*draft, error) {
+	var f *draft
+	var err error
+	switch {
+	case end.Decision != nil:
+		d := *end.Decision
+		f, err = s.draft(ctx, req, place{ID: req.ID, Kind: consent.FactDecided}, label{At: d.At, Verb: string(d.Verb)}, d)
+	case end.Settlement != nil:
+		v := *end.Settlement
+		f, err = s.draft(ctx, req, place{ID: req.ID, Kind: consent.FactSettled}, label{At: v.At, Verb: string(v.Verb)}, v)
+	default:
+		return drafts, nil
+	}
+	if errors.Is(err, consent.ErrNotFound) {
+		return drafts, nil
+	}
+	return append(drafts, f), err
+}
+
+// putTogether writes facts that nobody waits for, and returns whose were the
+// first of their kind.
+func (s *Store) putTogether(ctx context.Context, drafts []*draft) (put []consent.ID, err error) {
 	writes := make([]*write, len(drafts))
 	for i, f := range drafts {
+		f.late = true
 		writes[i] = f.write
 		s.recent.writing(f.place.ID)
 		defer s.recent.written(f.place.ID)
@@ -52,46 +101,27 @@ func (s *Store) End(ctx context.Context, ids []consent.ID, now time.Time) (ended
 	if err := s.commit.submit(writes...); err != nil {
 		return nil, err
 	}
-	for i, f := range drafts {
+	for _, f := range drafts {
 		_, e := s.commit.wait(ctx, f.write)
 		e = s.concluded(ctx, f, e)
 		var taken *takenError
 		switch {
 		case e == nil:
-			ended = append(ended, states[i])
+			put = append(put, f.place.ID)
 		case !errors.As(e, &taken):
 			err = errors.Join(err, e)
 		}
 	}
-	return ended, err
+	return put, err
 }
 
-// draftEnd makes the fact of an end, and puts it into st; nil for none.
-func (s *Store) draftEnd(ctx context.Context, st *consent.State, end consent.Ending) (*draft, error) {
-	id := st.Request.ID
-	switch {
-	case end.Decision != nil:
-		st.Decided = end.Decision
-		return s.draft(ctx, st.Request, place{ID: id, Kind: consent.FactDecided}, label{At: st.Decided.At, Verb: string(st.Decided.Verb)}, *st.Decided)
-	case end.Settlement != nil:
-		st.Settled = end.Settlement
-		return s.draft(ctx, st.Request, place{ID: id, Kind: consent.FactSettled}, label{At: st.Settled.At, Verb: string(st.Settled.Verb)}, *st.Settled)
-	}
-	return nil, nil
-}
-
-// undecidedOrUnsettled reads, of each request that memory does not know to have
-// ended, what was asked and decided.
-func (s *Store) undecidedOrUnsettled(ctx context.Context, ids []consent.ID) ([]*consent.State, error) {
+// askedAndDecided reads what was asked and decided of each request. What cannot
+// be read is left out: a single look at it says why.
+func (s *Store) askedAndDecided(ctx context.Context, ids []consent.ID) ([]*consent.State, error) {
 	var out []*consent.State
 	var subjects []string
 	read := map[consent.ID]*consent.State{}
 	for _, id := range ids {
-		if b, known := s.Peek(id); known {
-			if _, open := b.Ends(); !open {
-				continue
-			}
-		}
 		if st, whole := s.recent.get(id); st != nil && whole && s.exclusive {
 			out = append(out, &consent.State{Request: st.Request, Decided: st.Decided, Settled: st.Settled})
 			continue
@@ -119,7 +149,7 @@ func (s *Store) undecidedOrUnsettled(ctx context.Context, ids []consent.ID) ([]*
 		}
 	}
 	for _, st := range read {
-		if st != nil && st.Request != nil { // what cannot be read is for a single look, which says why
+		if st != nil && st.Request != nil {
 			out = append(out, st)
 		}
 	}

@@ -214,9 +214,13 @@ func (s *Store) Ask(ctx context.Context, req *consent.Request) error {
 			return fmt.Errorf("asking: %w: %w", err, consent.ErrUnavailable)
 		}
 	}
-	err := s.put(ctx, req, place{ID: req.ID, Kind: consent.FactAsked}, label{
+	digest, err := req.AskedDigest()
+	if err != nil {
+		return fmt.Errorf("asking: %w", err)
+	}
+	err = s.put(ctx, req, place{ID: req.ID, Kind: consent.FactAsked}, label{
 		At: req.AskedAt, Client: req.Client.ID, Group: req.Client.Group,
-		Interval: req.Interval, Same: s.Same(req), Binding: req.Binding.Tag(),
+		Interval: req.Interval, Same: s.Same(req), Binding: req.Binding.Tag(), Mode: req.Mode, Digest: digest,
 	}, req)
 	var taken *takenError
 	if errors.As(err, &taken) {

@@ -145,6 +145,7 @@ func (s *Store) catchUp(ctx context.Context, f *following, upTo uint64) error {
 func (s *Store) take(ctx context.Context, f *following, m message) {
 	f.last = max(f.last, m.seq)
 	f.fresh++
+	defer s.followed.Store(f.last)
 	if s.exclusive {
 		s.tail.add(m)
 	}

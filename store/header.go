@@ -30,6 +30,10 @@ type label struct {
 	Same      [8]byte           // s: asked only
 	Binding   [8]byte           // b: tag of the key that asked, if any; asked only
 	Verb      string            // d: decided and settled; notified: verbAgain or nothing
+
+	// What only the process knows that has asked; no member of the text.
+	Mode   consent.DeliveryMode
+	Digest consent.Digest // asked digest
 }
 
 // verbAgain marks a notified that did not come through: the client is told

@@ -87,7 +87,7 @@ func (x *index) brief(e *entry) consent.Brief {
 	b := consent.Brief{
 		ID: e.id, Client: x.askers.at(e.asker).client, Binding: e.binding, Pseudonym: consent.Pseudonym(e.who.String()),
 		AskedAt: time.Unix(0, e.asked).UTC(), ExpiresAt: time.Unix(0, e.expires).UTC(), Same: e.same,
-		Tried: int(e.attempts), Interval: int(e.interval),
+		Tried: int(e.attempts), Interval: int(e.interval), Mode: modes[e.mode],
 		Decided: consent.Verb(e.decided.String()), Settled: consent.SettleVerb(e.settled.String()),
 	}
 	if e.tried != 0 {

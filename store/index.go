@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -46,6 +47,7 @@ func (a *asker) counted() string {
 // is no pointer for the garbage collector to follow.
 type entry struct {
 	id       consent.ID
+	digest   consent.Digest // asked digest; zero: not known
 	same     [8]byte
 	binding  [8]byte
 	asked    int64
@@ -65,9 +67,15 @@ type entry struct {
 	revoked  bool
 	notified uint8 // highest number
 	owed     bool  // the client is told once more: that one did not come through
+	mode     mode
 }
 
 type links struct{ prev, next number }
+
+// mode is a consent.DeliveryMode in one byte.
+type mode uint8
+
+var modes = [...]consent.DeliveryMode{"", consent.Poll, consent.Ping, consent.Push}
 
 // verb is a consent.Verb or consent.SettleVerb in one byte.
 type verb uint8
@@ -203,6 +211,7 @@ func (x *index) insert(id consent.ID, l *label, seq uint64) {
 	e := entry{
 		id: id, same: l.Same, binding: l.Binding, asked: l.At.UnixNano(), expires: l.Expires.UnixNano(), seq: seq,
 		asker: x.known(identity{client: l.Client, group: l.Group}), interval: uint16(min(max(l.Interval, 0), 1<<16-1)),
+		digest: l.Digest, mode: mode(max(0, slices.Index(modes[:], l.Mode))),
 	}
 	copy(e.who[:], l.Pseudonym)
 	x.link(e)

@@ -176,6 +176,7 @@ func (s *Store) storedFacts(ctx context.Context, messages []message) ([]consent.
 			f.ID, f.Kind, f.N = place.ID, place.Kind, place.N
 			l, err := parseLabel(m.label)
 			if err == nil || errors.Is(err, errVersion) { // a later release's can be sealed all the same
+				f.Untold = err == nil && s.untold(place, &l, m.seq)
 				if isPseudonym(l.Pseudonym) { // the chain has no room for what somebody else wrote
 					f.Pseudonym = l.Pseudonym
 				}
@@ -194,6 +195,16 @@ func (s *Store) storedFacts(ctx context.Context, messages []message) ([]consent.
 		out[i] = f
 	}
 	return out, nil
+}
+
+// untold reports whether a fact is the expiry of a request that memory, which has
+// seen every fact before it, knows nobody was told of.
+func (s *Store) untold(p place, l *label, seq uint64) bool {
+	if p.Kind != consent.FactDecided || l.Verb != string(consent.Expired) || s.followed.Load() < seq {
+		return false
+	}
+	b, known := s.Peek(p.ID)
+	return known && b.Tried == 0
 }
 
 // keyReader remembers the keys of one batch, also those that are gone: many

@@ -221,9 +221,10 @@ func (e *entry) append(b []byte, asker uint64) []byte {
 	b = append(b, e.who[:]...)
 	b = append(b, e.same[:]...)
 	b = append(b, e.binding[:]...)
+	b = append(b, e.digest[:]...)
 	for _, v := range []uint64{
 		asker, e.seq, uint64(e.asked), uint64(e.expires), uint64(e.tried), uint64(e.ended),
-		uint64(e.attempts), uint64(e.outcomes), uint64(e.interval), uint64(e.decided), uint64(e.settled), btoi(e.revoked) | btoi(e.owed)<<1,
+		uint64(e.attempts), uint64(e.outcomes), uint64(e.interval), uint64(e.decided), uint64(e.settled), btoi(e.revoked) | btoi(e.owed)<<1 | uint64(e.mode)<<2,
 	} {
 		b = binary.AppendUvarint(b, v)
 	}
@@ -235,13 +236,14 @@ func readEntry(b *fields, askers []number) (e entry) {
 	b.bytes(e.who[:])
 	b.bytes(e.same[:])
 	b.bytes(e.binding[:])
+	b.bytes(e.digest[:])
 	e.asker = b.asker(askers)
 	e.seq = b.uint(1<<64 - 1)
 	e.asked, e.expires, e.tried, e.ended = b.time(), b.time(), b.time(), b.time()
 	e.attempts, e.outcomes, e.interval = uint16(b.uint(1<<16-1)), uint16(b.uint(1<<16-1)), uint16(b.uint(1<<16-1))
 	e.decided, e.settled = verb(b.uint(uint64(len(verbs)-1))), verb(b.uint(uint64(len(verbs)-1)))
-	flags := b.uint(3)
-	e.revoked, e.owed = flags&1 != 0, flags&2 != 0
+	flags := b.uint(uint64(len(modes))<<2 - 1)
+	e.revoked, e.owed, e.mode = flags&1 != 0, flags&2 != 0, mode(flags>>2)
 	return e
 }
 

@@ -111,8 +111,9 @@ type Store struct {
 	slots     slots // empty unless exclusive
 	index     *index
 	recent    *cache
-	feed      feed // empty unless exclusive
-	tail      tail // empty unless exclusive
+	followed  atomic.Uint64 // every fact up to this sequence is in the index
+	feed      feed          // empty unless exclusive
+	tail      tail          // empty unless exclusive
 	health    health
 
 	startOnce sync.Once

@@ -166,7 +166,7 @@ func (e *Engine) endAll(ctx, steps context.Context) {
 // is looked at by itself.
 func (e *Engine) endSome(ctx context.Context, batch []consent.ID) {
 	now := e.cfg.Now()
-	var ended []*consent.State
+	var ended []consent.ID
 	var err error
 	panicked := e.shield(func() { ended, err = e.cfg.Store.End(ctx, batch, now) })
 	if panicked != nil {
@@ -176,10 +176,9 @@ func (e *Engine) endSome(ctx context.Context, batch []consent.ID) {
 	for _, id := range batch {
 		left[id] = true
 	}
-	for _, s := range ended {
-		id := s.Request.ID
+	for _, id := range ended {
 		delete(left, id)
-		e.guard(ctx, id, func() { e.rest(ctx, id, e.after(ctx, s)) })
+		e.guard(ctx, id, func() { e.rest(ctx, id, e.follow(ctx, id)) })
 	}
 	for id := range left {
 		e.ends.unwritten(id)
@@ -192,22 +191,26 @@ func (e *Engine) endSome(ctx context.Context, batch []consent.ID) {
 	}
 }
 
-// after follows up an end that was written here.
-func (e *Engine) after(ctx context.Context, s *consent.State) result {
-	req := s.Request
-	if b, known := e.cfg.Store.Peek(req.ID); known && b.Tried > 0 && e.cfg.Now().Before(b.TriedAt.Add(slotLife)) {
-		if err := e.cfg.Store.Release(ctx, req.Pseudonym, req.ID); err != nil {
-			e.cfg.Log.WarnContext(ctx, "slot not given back, it ends by itself", slog.String("req", req.ID.String()), slog.Any("err", err))
+// follow follows up an end that was written here, from memory. Only a client that
+// is told of it takes a look of its own.
+func (e *Engine) follow(ctx context.Context, id consent.ID) result {
+	now := e.cfg.Now()
+	b, known := e.cfg.Store.Peek(id)
+	if !known {
+		return result{until: now, why: Ending}
+	}
+	if b.Tried > 0 && now.Before(b.TriedAt.Add(slotLife)) {
+		if err := e.cfg.Store.Release(ctx, b.Pseudonym, id); err != nil {
+			e.cfg.Log.WarnContext(ctx, "slot not given back, it ends by itself", slog.String("req", id.String()), slog.Any("err", err))
 		}
 	}
-	step := Next(s, Person{}, nil, nil, Providers{}, e.cfg.Now())
-	e.line(s, step)
-	e.wakeNext(req.Pseudonym, e.cfg.Now())
-	switch step.Do {
-	case Notify:
-		return result{until: e.cfg.Now(), why: Ending}
-	case Wait:
-		return result{until: step.Until, why: step.Why}
+	e.turns.leave(b.Pseudonym, id)
+	for _, br := range e.breakers {
+		br.forget(id)
+	}
+	e.wakeNext(b.Pseudonym, now)
+	if b.Mode != consent.Poll {
+		return result{until: now, why: Ending}
 	}
 	return result{}
 }

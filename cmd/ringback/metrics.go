@@ -205,7 +205,7 @@ func (s *counted) Decide(ctx context.Context, id consent.ID, d consent.Decision)
 }
 
 // End implements consent.Store.
-func (s *counted) End(ctx context.Context, ids []consent.ID, now time.Time) ([]*consent.State, error) {
+func (s *counted) End(ctx context.Context, ids []consent.ID, now time.Time) ([]consent.ID, error) {
 	ended, err := s.Store.End(ctx, ids, now)
 	s.m.requests.WithLabelValues(string(consent.StatusExpired)).Add(float64(len(ended)))
 	return ended, err

@@ -1,0 +1,82 @@
+package consent
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"ringback/details"
+)
+
+// object writes one JSON object in canonical form (RFC 8785), whose members are
+// added in the order of their names. Names are plain ASCII.
+type object struct {
+	out []byte
+	err error
+}
+
+// name begins a member.
+func (o *object) name(name string) {
+	if len(o.out) == 0 {
+		o.out = append(o.out, '{')
+	} else {
+		o.out = append(o.out, ',')
+	}
+	o.out = append(o.out, '"')
+	o.out = append(o.out, name...)
+	o.out = append(o.out, '"', ':')
+}
+
+// quote writes a string.
+func (o *object) quote(s string) {
+	out, err := jsontext.AppendQuote(o.out, s)
+	if err != nil && o.err == nil {
+		o.err = fmt.Errorf("encoding for a digest: %w", err)
+	}
+	o.out = out
+}
+
+func (o *object) text(name, value string) {
+	o.name(name)
+	o.quote(value)
+}
+
+func (o *object) number(name string, value int) {
+	o.name(name)
+	o.out = strconv.AppendInt(o.out, int64(value), 10)
+}
+
+func (o *object) strings(name string, list []string) {
+	o.name(name)
+	o.out = append(o.out, '[')
+	for i, s := range list {
+		if i > 0 {
+			o.out = append(o.out, ',')
+		}
+		o.quote(s)
+	}
+	o.out = append(o.out, ']')
+}
+
+// value writes any other value, or an empty list.
+func (o *object) value(name string, v any, empty bool) {
+	o.name(name)
+	if empty {
+		o.out = append(o.out, "[]"...)
+		return
+	}
+	raw, err := details.Canonical(v)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	o.out = append(o.out, raw...)
+}
+
+// end returns the object.
+func (o *object) end() ([]byte, error) {
+	if o.err != nil {
+		return nil, o.err
+	}
+	return append(o.out, '}'), nil
+}

@@ -82,6 +82,11 @@ type Config struct {
 	// where no message could be sent.
 	OfferUserCode func(ctx context.Context, p *consent.Person) (time.Time, error)
 
+	// Waits says in words why a request is not being delivered, "" where nothing
+	// is in its way; Stuck whether that is for an operator to mend. Nil: nobody
+	// knows.
+	Waits func(consent.Brief) string
+	Stuck func(consent.ID) bool
 	// Where names the place of an entry of the configuration file
 	// ("ringback.yaml:31"); kind is "client" or "person". Nil: there is no file.
 	Where func(kind, id string) string
@@ -98,6 +103,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Token == ([32]byte{}) || cfg.Directory == nil || cfg.Store == nil || cfg.Ring == nil ||
 		cfg.Auditor == nil || cfg.Policy == nil || cfg.OfferUserCode == nil || cfg.Now == nil || cfg.Log == nil {
 		return nil, errors.New("admin.New: a required field of Config is missing")
+	}
+	if cfg.Waits == nil {
+		cfg.Waits = func(consent.Brief) string { return "" }
 	}
 	if cfg.Where == nil {
 		cfg.Where = func(string, string) string { return "" }

@@ -30,6 +30,7 @@ type requestView struct {
 	ExpiresAt time.Time      `json:"expires_at"`
 	Attempts  int            `json:"attempts"`
 	Unknown   int            `json:"attempts_without_outcome,omitempty"`
+	Waits     string         `json:"waits,omitempty"` // why it is not being delivered
 }
 
 // requestDetail is everything stored about one request, without bearers.
@@ -65,7 +66,7 @@ type notice struct {
 	Answer *consent.Notified `json:"answer,omitempty"`
 }
 
-func viewRequest(st *consent.State) requestView {
+func (s *Server) viewRequest(st *consent.State) requestView {
 	v := requestView{
 		ID: st.Request.ID, Status: st.Status(), Client: st.Request.Client.ID, Approver: st.Request.Approver,
 		AskedAt: st.Request.AskedAt, ExpiresAt: st.Request.ExpiresAt, Attempts: len(st.Tried),
@@ -75,12 +76,15 @@ func viewRequest(st *consent.State) requestView {
 			v.Unknown++
 		}
 	}
+	if b, known := s.cfg.Store.Peek(st.Request.ID); known {
+		v.Waits = s.cfg.Waits(b)
+	}
 	return v
 }
 
-func detailRequest(st *consent.State) requestDetail {
+func (s *Server) detailRequest(st *consent.State) requestDetail {
 	out := requestDetail{
-		requestView: viewRequest(st), Scope: st.Request.Scope, Resource: st.Request.Resource, Details: st.Request.Details,
+		requestView: s.viewRequest(st), Scope: st.Request.Scope, Resource: st.Request.Resource, Details: st.Request.Details,
 		BindingMessage: st.Request.BindingMessage, ACR: st.Request.ACR, Deliveries: []delivery{}, Misses: len(st.Misses),
 		Settlement: st.Settled, Revocation: st.Revoked,
 	}
@@ -118,7 +122,7 @@ func (s *Server) listRequests(c echo.Context) error {
 	switch c.QueryParam("stuck") {
 	case "", "false":
 	case "true":
-		f.Stuck = true
+		f.Stuck, f.Also = true, s.cfg.Stuck
 	default:
 		return invalid("stuck is neither true nor false.", "")
 	}
@@ -129,7 +133,7 @@ func (s *Server) listRequests(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, listed(all, next, func(st **consent.State) requestView { return viewRequest(*st) }))
+	return c.JSON(http.StatusOK, listed(all, next, func(st **consent.State) requestView { return s.viewRequest(*st) }))
 }
 
 func (s *Server) showRequest(c echo.Context) error {
@@ -141,7 +145,7 @@ func (s *Server) showRequest(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, detailRequest(st))
+	return c.JSON(http.StatusOK, s.detailRequest(st))
 }
 
 func (s *Server) withdrawRequest(c echo.Context) error {
@@ -153,7 +157,7 @@ func (s *Server) withdrawRequest(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, viewRequest(st))
+	return c.JSON(http.StatusOK, s.viewRequest(st))
 }
 
 // withdraw takes a request back as far as it has come: an open one is

@@ -45,26 +45,26 @@ func (r *Request) AskedObject(granted json.RawMessage) ([]byte, error) {
 	if list == nil {
 		list = r.Details
 	}
-	o := object{out: make([]byte, 0, 768+2*len(list))}
-	o.strings("acr", r.ACR)
-	o.value("act", append([]Party{}, r.Actors...), len(r.Actors) == 0)
-	o.text("approver", string(r.Pseudonym))
-	o.value("authorization_details", list, len(list) == 0)
-	o.text("binding_message", r.BindingMessage)
-	o.text("client_id", r.Client.ID)
-	o.text("client_name", r.Client.Name)
-	o.text("expires_at", r.ExpiresAt.UTC().Format(time.RFC3339Nano))
-	o.text("grant", string(r.Grant))
-	o.number("grant_lifetime", r.GrantLifetime)
-	o.text("issuer", r.Issuer)
-	o.number("renewable", r.Renewable)
-	o.text("request", r.ID.String())
-	o.text("resource", r.Resource)
-	o.text("salt", base64.StdEncoding.EncodeToString(r.Salt))
-	o.strings("scope", r.Scope)
-	o.number("v", r.V)
-	o.text("verified_host", r.Client.Host)
-	return o.end()
+	var o details.Object
+	o.Strings("acr", r.ACR)
+	o.Value("act", append([]Party{}, r.Actors...), len(r.Actors) == 0)
+	o.Text("approver", string(r.Pseudonym))
+	o.Value("authorization_details", list, len(list) == 0)
+	o.Text("binding_message", r.BindingMessage)
+	o.Text("client_id", r.Client.ID)
+	o.Text("client_name", r.Client.Name)
+	o.Text("expires_at", r.ExpiresAt.UTC().Format(time.RFC3339Nano))
+	o.Text("grant", string(r.Grant))
+	o.Number("grant_lifetime", r.GrantLifetime)
+	o.Text("issuer", r.Issuer)
+	o.Number("renewable", r.Renewable)
+	o.Text("request", r.ID.String())
+	o.Text("resource", r.Resource)
+	o.Text("salt", base64.StdEncoding.EncodeToString(r.Salt))
+	o.Strings("scope", r.Scope)
+	o.Number("v", r.V)
+	o.Text("verified_host", r.Client.Host)
+	return o.End()
 }
 
 // AskedDigest is the SHA-256 of the asked object.

@@ -49,7 +49,7 @@ func (x *index) choose(f consent.Filter, seq uint64, limit int) (ids []consent.I
 	defer x.mu.RUnlock()
 	for e := x.entries.at(x.all.first); e != nil && len(ids) < limit; e = x.entries.at(e.all.next) {
 		if e.seq <= seq || f.Client != "" && x.askers.at(e.asker).client != f.Client || f.Status != "" && e.status() != f.Status ||
-			f.Stuck && (e.concluded() || e.tried > stuck) {
+			f.Stuck && (e.concluded() || e.tried > stuck) && (f.Also == nil || e.decided != 0 || !f.Also(e.id)) {
 			continue
 		}
 		ids, seqs = append(ids, e.id), append(seqs, e.seq)

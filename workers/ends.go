@@ -13,14 +13,13 @@ import (
 const (
 	// endsTogether is how many ends are written at once.
 	endsTogether = 256
-	// endsRest is the least pause between two times: asks, answers and tokens
-	// go first.
-	endsRest = 5 * time.Millisecond
-	// endsPatience is how late ends may be before they take as much time as
-	// everything else together, and endsHaste before they take all that they
-	// need.
-	endsPatience = time.Second
-	endsHaste    = 5 * time.Second
+	// endsRest is the least pause between two times, and endsLeave how many times
+	// as long as the last one took it is while nothing is late: asks, answers and
+	// tokens go first.
+	endsRest  = 5 * time.Millisecond
+	endsLeave = 3
+	// endsPatience is how late ends may be before they take all that they need.
+	endsPatience = 500 * time.Millisecond
 	// endsKnown bounds the ends whose arrival is still awaited.
 	endsKnown = 1 << 16
 )
@@ -145,14 +144,12 @@ func (e *Engine) endAll(ctx, steps context.Context) {
 			began := e.cfg.Now()
 			e.endSome(steps, batch)
 			now := e.cfg.Now()
-			pause := 3 * now.Sub(began)
-			switch _, late := e.ends.behind(now); {
-			case late > endsHaste:
+			_, late := e.ends.behind(now)
+			if late >= endsPatience {
 				continue
-			case late > endsPatience:
-				pause /= 3
 			}
-			rest.Reset(max(pause, endsRest))
+			leave := endsLeave * float64(endsPatience-late) / float64(endsPatience)
+			rest.Reset(max(time.Duration(leave*float64(now.Sub(began))), endsRest))
 			select {
 			case <-ctx.Done():
 				return

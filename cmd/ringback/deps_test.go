@@ -54,7 +54,7 @@ var vendors = []vendor{
 	{"github.com/twilio/twilio-go/", []string{"channels"}, "twilio.go", "a provider's SDK stays in its channel's file"},
 	{"github.com/labstack/echo/", []string{"ciba", "approve", "admin", "demo", "cmd/ringback"}, "", "HTTP stays in the doors"},
 	{"go.yaml.in/yaml/", []string{"cmd/ringback", "details"}, "", "only the program reads its configuration, and details its shipped types"},
-	{"github.com/prometheus/", []string{"cmd/ringback"}, "metrics.go", "rooms have counters, the program publishes them"},
+	{"github.com/prometheus/", []string{"cmd/ringback"}, "", "rooms have counters, the program publishes them"},
 }
 
 // banned must not be imported by anybody.

@@ -55,6 +55,8 @@ func openHouse(ctx context.Context, cfg *Config, root *keys.Root, phones *fakes.
 	h.metrics = newMetrics(metricsConfig{
 		Lag:  func() time.Duration { return h.auditor.Lag() },
 		Fill: func() float64 { return h.store.Fill() },
+
+		Engine: func() workers.Stats { return h.engine.Stats() },
 	})
 	sc := cfg.storeConfig(root, time.Now, log)
 	sc.Paused, sc.OnEvent, sc.OnCommit, sc.Sealing = true, h.event, h.metrics.OnCommit, h.sealing
@@ -111,6 +113,8 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 		Token: keys.TokenDigest(h.token), Directory: h.store, Store: facts, Ring: h.ring, Auditor: h.auditor, Details: cfg.Registry,
 		Policy: h.policy.Load, Issuer: cfg.Issuer, Dev: cfg.Dev, MTLS: cfg.MTLS != nil, ClientCA: cfg.ClientCAs != nil, Now: time.Now, Log: h.log,
 		OfferUserCode: h.approve.OfferUserCode,
+		Waits:         func(b consent.Brief) string { return h.engine.Waits(b) },
+		Stuck:         func(id consent.ID) bool { return h.engine.Stuck(id) },
 		Where:         func(kind, id string) string { return h.file.Load().Where(kind, id) },
 	}); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"ringback/channels"
 	"ringback/consent"
+	"ringback/workers"
 )
 
 // metricsConfig is what metrics read when they are collected. Every field may
@@ -20,6 +21,8 @@ import (
 type metricsConfig struct {
 	Lag  func() time.Duration // how far sealing is behind
 	Fill func() float64       // how full the stream of facts is, 0 to 1
+
+	Engine func() workers.Stats // what there is to do
 }
 
 // metrics are this program's counters. They count what this process wrote, so
@@ -91,6 +94,9 @@ func newMetrics(cfg metricsConfig) *metrics {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "ringback_sealing_lag_seconds", Help: "Age of the oldest fact that is not in the audit chain yet."},
 			func() float64 { return cfg.Lag().Seconds() }))
+	}
+	if cfg.Engine != nil {
+		m.registry.MustRegister(engineMetrics{cfg.Engine})
 	}
 	if cfg.Fill != nil {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

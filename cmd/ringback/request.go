@@ -38,6 +38,7 @@ type asked struct {
 	ExpiresAt time.Time `json:"expires_at"`
 	Attempts  int       `json:"attempts"`
 	Unknown   int       `json:"attempts_without_outcome"`
+	Waits     string    `json:"waits"`
 }
 
 func (a *app) requestList(ctx context.Context, args []string) error {
@@ -58,10 +59,10 @@ func (a *app) requestList(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	rows := [][]string{{"ID", "STATUS", "CLIENT", "APPROVER", "ASKED", "ENDS", "ATTEMPTS", "WITHOUT OUTCOME"}}
+	rows := [][]string{{"ID", "STATUS", "CLIENT", "APPROVER", "ASKED", "ENDS", "ATTEMPTS", "WITHOUT OUTCOME", "WAITS"}}
 	for _, r := range list {
 		rows = append(rows, []string{r.ID, r.Status, r.Client, r.Approver, r.AskedAt.UTC().Format(time.RFC3339),
-			r.ExpiresAt.UTC().Format(time.RFC3339), strconv.Itoa(r.Attempts), strconv.Itoa(r.Unknown)})
+			r.ExpiresAt.UTC().Format(time.RFC3339), strconv.Itoa(r.Attempts), strconv.Itoa(r.Unknown), r.Waits})
 	}
 	return o.table(rows)
 }

@@ -1,23 +1,21 @@
-package consent
+package details
 
 import (
 	"fmt"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"ringback/details"
 )
 
-// object writes one JSON object in canonical form (RFC 8785), whose members are
+// Object writes one JSON object in canonical form (RFC 8785), whose members are
 // added in the order of their names. Names are plain ASCII.
-type object struct {
+type Object struct {
 	out []byte
 	err error
 }
 
 // name begins a member.
-func (o *object) name(name string) {
+func (o *Object) name(name string) {
 	if len(o.out) == 0 {
 		o.out = append(o.out, '{')
 	} else {
@@ -29,7 +27,7 @@ func (o *object) name(name string) {
 }
 
 // quote writes a string.
-func (o *object) quote(s string) {
+func (o *Object) quote(s string) {
 	out, err := jsontext.AppendQuote(o.out, s)
 	if err != nil && o.err == nil {
 		o.err = fmt.Errorf("encoding for a digest: %w", err)
@@ -37,17 +35,20 @@ func (o *object) quote(s string) {
 	o.out = out
 }
 
-func (o *object) text(name, value string) {
+// Text adds a string.
+func (o *Object) Text(name, value string) {
 	o.name(name)
 	o.quote(value)
 }
 
-func (o *object) number(name string, value int) {
+// Number adds an integer.
+func (o *Object) Number(name string, value int) {
 	o.name(name)
 	o.out = strconv.AppendInt(o.out, int64(value), 10)
 }
 
-func (o *object) strings(name string, list []string) {
+// Strings adds a list of strings.
+func (o *Object) Strings(name string, list []string) {
 	o.name(name)
 	o.out = append(o.out, '[')
 	for i, s := range list {
@@ -59,22 +60,22 @@ func (o *object) strings(name string, list []string) {
 	o.out = append(o.out, ']')
 }
 
-// value writes any other value, or an empty list.
-func (o *object) value(name string, v any, empty bool) {
+// Value adds any other value, or an empty list in its place.
+func (o *Object) Value(name string, v any, empty bool) {
 	o.name(name)
 	if empty {
 		o.out = append(o.out, "[]"...)
 		return
 	}
-	raw, err := details.Canonical(v)
+	raw, err := Canonical(v)
 	if err != nil && o.err == nil {
 		o.err = err
 	}
 	o.out = append(o.out, raw...)
 }
 
-// end returns the object.
-func (o *object) end() ([]byte, error) {
+// End returns the object.
+func (o *Object) End() ([]byte, error) {
 	if o.err != nil {
 		return nil, o.err
 	}

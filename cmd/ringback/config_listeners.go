@@ -55,6 +55,18 @@ func (c *Config) readListeners(r *reader, top *section, src Sources) {
 	}
 }
 
+// listeners is how many there are beside the management listener.
+func (c *Config) listeners() int {
+	n := 1
+	if c.MTLS != nil {
+		n++
+	}
+	if c.People != nil {
+		n++
+	}
+	return n
+}
+
 // readMTLS reads the listener for client certificates.
 func (c *Config) readMTLS(r *reader, top *section) {
 	if !top.has("mtls") {

@@ -10,19 +10,36 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
-	"time"
 
 	"github.com/labstack/echo/v4"
 )
 
-// Limits of every listener. Answers are not limited in time: a held poll and
-// the demo phone's stream last longer than any request should take to arrive.
+// maxHeader bounds the header of a request.
+const maxHeader = 16 << 10
+
+// What one connection of HTTP/2 may ask of us at a time. Without these it is
+// 250 requests and a megabyte that nobody waits for.
 const (
-	headerTimeout = 10 * time.Second
-	bodyTimeout   = 30 * time.Second
-	idleTimeout   = 2 * time.Minute
-	maxHeader     = 16 << 10
+	maxStreams   = 32
+	streamWindow = 64 << 10 // of a body, see ciba.MaxBody
+	connWindow   = 256 << 10
 )
+
+// listenerName is how metrics call a listener.
+type listenerName string
+
+// Listeners.
+const (
+	listenPublic listenerName = "public"
+	listenPeople listenerName = "people"
+	listenMTLS   listenerName = "mtls"
+	listenManage listenerName = "management"
+)
+
+// listenerNames are all of them, with what sets their addresses.
+var listenerNames = map[listenerName]string{
+	listenPublic: "--listen", listenPeople: "people_listener.listen", listenMTLS: "mtls.listen", listenManage: "--manage",
+}
 
 // suites are what FAPI allows with TLS 1.2 (part 2 §8.5), and the same for
 // ECDSA certificates. TLS 1.3 has only good ones.
@@ -33,19 +50,26 @@ var suites = []uint16{
 
 // listener is one open address and what answers there.
 type listener struct {
-	name string
-	ln   net.Listener
-	srv  *http.Server
+	name    listenerName
+	ln      net.Listener
+	gate    *gate
+	srv     *http.Server
+	answers *answering
 }
 
 // listen opens an address. With t it speaks TLS; ask says whether clients are
 // asked for a certificate, which nobody judges here.
-func listen(name, addr string, t *TLS, ask tls.ClientAuthType) (*listener, error) {
-	ln, err := net.Listen("tcp", addr)
+func (s *service) listen(name listenerName, addr string, t *TLS, ask tls.ClientAuthType) (*listener, error) {
+	raw, err := net.Listen("tcp", addr)
 	if err != nil {
-		where := map[string]string{"management": "--manage", "public": "--listen", "people's": "people_listener.listen", "mTLS": "mtls.listen"}[name]
-		return nil, fmt.Errorf("listening on %s for the %s routes: %w (is another ringback running? choose another address with %s)", addr, name, err, where)
+		return nil, fmt.Errorf("listening on %s for the %s routes: %w (is another ringback running? choose another address with %s)", addr, name, err, listenerNames[name])
 	}
+	most := s.room.each
+	if name == listenManage {
+		most = s.room.manage
+	}
+	g := newGate(raw, most, s.cfg.TrustedProxies, s.flows[name])
+	var ln net.Listener = g
 	if t != nil {
 		cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 		if err != nil {
@@ -56,13 +80,24 @@ func listen(name, addr string, t *TLS, ask tls.ClientAuthType) (*listener, error
 			MinVersion: tls.VersionTLS12, CipherSuites: suites, Certificates: []tls.Certificate{cert}, ClientAuth: ask, NextProtos: []string{"h2", "http/1.1"},
 		})
 	}
-	return &listener{name: name, ln: ln}, nil
+	return &listener{name: name, ln: ln, gate: g, answers: &answering{patience: s.patience, courses: s.patience.courses()}}, nil
 }
 
-// serve answers with h until the listener is shut down.
-func (l *listener) serve(h http.Handler, log *slog.Logger, failed chan<- error) {
+// serve answers with h until the listener is shut down. The routes of open
+// answer also while the service stops.
+func (l *listener) serve(h http.Handler, log *slog.Logger, failed chan<- error, open ...string) {
+	l.answers.next, l.answers.open = h, make(map[string]bool)
+	for _, route := range open {
+		l.answers.open[route] = true
+	}
+	p := l.answers.patience
 	l.srv = &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: l.answers, ConnContext: withConn, MaxHeaderBytes: maxHeader,
+		ReadHeaderTimeout: p.header, ReadTimeout: p.body, IdleTimeout: p.idle, WriteTimeout: p.work,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connWindow,
+			WriteByteTimeout: p.answer,
+		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	go func() {
@@ -72,11 +107,11 @@ func (l *listener) serve(h http.Handler, log *slog.Logger, failed chan<- error) 
 	}()
 }
 
+// stop lets nothing new begin.
+func (l *listener) stop() { l.answers.stopping.Store(true) }
+
 // shutdown stops listening and waits for requests in flight.
 func (l *listener) shutdown(ctx context.Context) {
-	if l == nil {
-		return
-	}
 	if l.srv == nil {
 		l.ln.Close()
 		return

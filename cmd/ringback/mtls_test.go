@@ -24,8 +24,8 @@ func startDev(t *testing.T, text string) *service {
 	return start(t, text, true)
 }
 
-// start is startDev for any kind of run.
-func start(t *testing.T, text string, dev bool) *service {
+// start is startDev for any kind of run, with something changed before it.
+func start(t *testing.T, text string, dev bool, change ...func(*service)) *service {
 	t.Helper()
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{"tls.crt": pems().cert, "tls.key": pems().key, "ca.pem": pems().ca} {
@@ -47,6 +47,9 @@ func start(t *testing.T, text string, dev bool) *service {
 	s := a.newService(Sources{File: file, Dev: dev, Getenv: a.getenv})
 	up, ended := make(chan struct{}), make(chan error, 1)
 	s.up = func() { close(up) }
+	for _, f := range change {
+		f(s)
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	go func() { ended <- s.run(ctx) }()
 	t.Cleanup(func() {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -81,10 +82,15 @@ func mistaken(a *app, err error) error {
 }
 
 func (a *app) newService(src Sources) *service {
-	return &service{
+	s := &service{
 		src: src, log: slog.New(slog.NewJSONHandler(a.stderr, nil)),
-		say: func(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) },
+		say:   func(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) },
+		files: openFiles(), patience: usualPatience, flows: make(map[listenerName]*flow),
 	}
+	for name := range listenerNames {
+		s.flows[name] = &flow{}
+	}
+	return s
 }
 
 // service is one run of the program as a server.
@@ -94,6 +100,11 @@ type service struct {
 	say func(format string, a ...any) // prints for the operator
 	hup <-chan os.Signal              // asks for a reload; nil: never
 	up  func()                        // called once when the public listener is open; may be nil
+
+	files    int      // that the process may have open
+	patience patience // with whoever connects
+	room     room     // for connections
+	flows    map[listenerName]*flow
 
 	loaded Config  // as it was read
 	cfg    *Config // with what a development run adds
@@ -115,6 +126,9 @@ func (s *service) run(ctx context.Context) error {
 		return err
 	}
 	s.loaded = *s.cfg
+	if s.room, err = roomFor(s.files, s.cfg.listeners()); err != nil {
+		return err
+	}
 	s.failed = make(chan error, 4)
 	rooms, cancel := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx by the grace
 	defer cancel()
@@ -127,14 +141,14 @@ func (s *service) run(ctx context.Context) error {
 	} else if s.root, err = s.cfg.Root(); err != nil {
 		return err
 	}
-	if s.manage, err = listen("management", s.cfg.Manage, nil, tls.NoClientCert); err != nil {
+	if s.manage, err = s.listen(listenManage, s.cfg.Manage, nil, tls.NoClientCert); err != nil {
 		return err
 	}
 	defer s.stopListeners(ctx)
 	if s.house, err = openHouse(ctx, s.cfg, s.root, s.phones, s.log); err != nil {
 		return err
 	}
-	s.manage.serve(s.manageRoutes(), s.log, s.failed)
+	s.manage.serve(s.manageRoutes(), s.log, s.failed, "/healthz", "/readyz", "/metrics")
 
 	engine, stopEngine := context.WithCancel(rooms)
 	defer stopEngine()
@@ -159,12 +173,19 @@ func (s *service) run(ctx context.Context) error {
 	defer done()
 	draining, drained := context.WithTimeout(stopping, grace*2/3) // the rest is for the rooms
 	defer drained()
+	for _, l := range s.listeners() {
+		l.stop()
+	}
 	stopEngine() // its steps in flight end meanwhile
 	s.house.ciba.Drain()
 	s.house.demo.Drain()
-	s.public.shutdown(draining)
-	s.mtls.shutdown(draining)
-	s.people.shutdown(draining)
+	var listeners sync.WaitGroup
+	for _, l := range s.listeners() {
+		if l != s.manage { // which tells of the end to the end
+			listeners.Go(func() { l.shutdown(draining) })
+		}
+	}
+	listeners.Wait()
 	engines.Wait()
 	stopAuditor()
 	auditors.Wait()
@@ -194,13 +215,13 @@ func (s *service) open() error {
 	s.house.ciba.Register(e)
 	var err error
 	if s.public == nil {
-		if s.public, err = listen("public", s.cfg.Listen, s.cfg.TLS, tls.NoClientCert); err != nil {
+		if s.public, err = s.listen(listenPublic, s.cfg.Listen, s.cfg.TLS, tls.NoClientCert); err != nil {
 			return err
 		}
 	}
 	if m := s.cfg.MTLS; m != nil {
 		if s.mtls == nil {
-			if s.mtls, err = listen("mTLS", m.Listen, m.TLS, tls.RequestClientCert); err != nil {
+			if s.mtls, err = s.listen(listenMTLS, m.Listen, m.TLS, tls.RequestClientCert); err != nil {
 				return err
 			}
 		}
@@ -213,7 +234,7 @@ func (s *service) open() error {
 	}
 	people := e
 	if p := s.cfg.People; p != nil {
-		if s.people, err = listen("people's", p.Listen, p.TLS, tls.NoClientCert); err != nil {
+		if s.people, err = s.listen(listenPeople, p.Listen, p.TLS, tls.NoClientCert); err != nil {
 			return err
 		}
 		people = newEcho(s.cfg.TrustedProxies, s.log)
@@ -253,13 +274,17 @@ func (s *service) wait(ctx context.Context) error {
 	}
 }
 
+// listeners are those that are there.
+func (s *service) listeners() []*listener {
+	return slices.DeleteFunc([]*listener{s.public, s.mtls, s.people, s.manage}, func(l *listener) bool { return l == nil })
+}
+
 func (s *service) stopListeners(ctx context.Context) {
 	stopping, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer done()
-	s.public.shutdown(stopping)
-	s.mtls.shutdown(stopping)
-	s.people.shutdown(stopping)
-	s.manage.shutdown(stopping)
+	for _, l := range s.listeners() {
+		l.shutdown(stopping)
+	}
 }
 
 // manageRoutes is what answers on the management listener.
@@ -267,7 +292,11 @@ func (s *service) manageRoutes() http.Handler {
 	e := newEcho(nil, s.log)
 	e.GET("/healthz", func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
 	e.GET("/readyz", func(c echo.Context) error {
-		if err := s.house.ready(); err != nil {
+		err := s.house.ready()
+		if s.manage.answers.stopping.Load() {
+			err = errors.New("the service is stopping")
+		}
+		if err != nil {
 			return c.String(http.StatusServiceUnavailable, "not ready: "+err.Error()+"\n")
 		}
 		return c.String(http.StatusOK, "ready\n")

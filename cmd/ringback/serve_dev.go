@@ -42,7 +42,7 @@ func (s *service) prepareDev(ctx context.Context) (undo func(), err error) {
 		return undo, err
 	}
 	if strings.HasSuffix(cfg.Listen, ":0") { // the issuer's name needs the port
-		if s.public, err = listen("public", cfg.Listen, cfg.TLS, tls.NoClientCert); err != nil {
+		if s.public, err = s.listen(listenPublic, cfg.Listen, cfg.TLS, tls.NoClientCert); err != nil {
 			return undo, err
 		}
 		cfg.Listen = s.public.ln.Addr().String()
@@ -50,7 +50,7 @@ func (s *service) prepareDev(ctx context.Context) (undo func(), err error) {
 	if cfg.MTLS != nil {
 		m := *cfg.MTLS // as it was read stays as it was
 		if cfg.MTLS = &m; strings.HasSuffix(m.Listen, ":0") {
-			if s.mtls, err = listen("mTLS", m.Listen, m.TLS, tls.RequestClientCert); err != nil {
+			if s.mtls, err = s.listen(listenMTLS, m.Listen, m.TLS, tls.RequestClientCert); err != nil {
 				return undo, err
 			}
 			m.Listen = s.mtls.ln.Addr().String()

@@ -49,14 +49,14 @@ type house struct {
 }
 
 // openHouse opens the store and wires the rooms. phones is the fake provider
-// of a development run, nil otherwise. Close the house when done.
-func openHouse(ctx context.Context, cfg *Config, root *keys.Root, phones *fakes.Twilio, log *slog.Logger) (*house, error) {
+// of a development run, nil otherwise; flows count at the listeners. Close the
+// house when done.
+func openHouse(ctx context.Context, cfg *Config, root *keys.Root, phones *fakes.Twilio, flows map[listenerName]*flow, log *slog.Logger) (*house, error) {
 	h := &house{cfg: cfg, log: log, token: cfg.adminToken(root)}
 	h.metrics = newMetrics(metricsConfig{
 		Lag:  func() time.Duration { return h.auditor.Lag() },
 		Fill: func() float64 { return h.store.Fill() },
-
-		Engine: func() workers.Stats { return h.engine.Stats() },
+		Held: func() int { return h.ciba.Held() }, Engine: func() workers.Stats { return h.engine.Stats() }, Flows: flows,
 	})
 	sc := cfg.storeConfig(root, time.Now, log)
 	sc.Paused, sc.OnEvent, sc.OnCommit, sc.Sealing = true, h.event, h.metrics.OnCommit, h.sealing

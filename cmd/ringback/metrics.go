@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -21,8 +22,10 @@ import (
 type metricsConfig struct {
 	Lag  func() time.Duration // how far sealing is behind
 	Fill func() float64       // how full the stream of facts is, 0 to 1
+	Held func() int           // polls that are held open
 
-	Engine func() workers.Stats // what there is to do
+	Engine func() workers.Stats   // what there is to do
+	Flows  map[listenerName]*flow // connections of the listeners
 }
 
 // metrics are this program's counters. They count what this process wrote, so
@@ -90,18 +93,36 @@ func newMetrics(cfg metricsConfig) *metrics {
 	}
 	m.registry.MustRegister(m.requests, m.attempts, m.delivered, m.decided, m.commit, m.facts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value))
+	}
 	if cfg.Lag != nil {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "ringback_sealing_lag_seconds", Help: "Age of the oldest fact that is not in the audit chain yet."},
-			func() float64 { return cfg.Lag().Seconds() }))
+		gauge("ringback_sealing_lag_seconds", "Age of the oldest fact that is not in the audit chain yet.", nil,
+			func() float64 { return cfg.Lag().Seconds() })
 	}
 	if cfg.Engine != nil {
 		m.registry.MustRegister(engineMetrics{cfg.Engine})
 	}
 	if cfg.Fill != nil {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "ringback_store_fill_ratio", Help: "How full the stream of facts is; new requests stop at 0.8."}, cfg.Fill))
+		gauge("ringback_store_fill_ratio", "How full the stream of facts is; new requests stop at 0.8.", nil, cfg.Fill)
 	}
+	if cfg.Held != nil {
+		gauge("ringback_polls_held", "Polls that are held open.", nil, func() float64 { return float64(cfg.Held()) })
+	}
+	for name, f := range cfg.Flows {
+		at := prometheus.Labels{"listener": string(name)}
+		gauge("ringback_connections", "Open connections, by listener.", at, func() float64 { return float64(f.open.Load()) })
+		gauge("ringback_connections_limit", "Connections that may be open, by listener; 0 where there is none.", at, func() float64 { return float64(f.most.Load()) })
+		for cause := range refusals {
+			m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Name: "ringback_connections_refused_total", Help: "Connections that were closed for want of room, by listener and cause.",
+				ConstLabels: prometheus.Labels{"listener": string(name), "cause": cause.String()},
+			}, func() float64 { return float64(f.refused[cause].Load()) }))
+		}
+	}
+	version, commit := build()
+	gauge("ringback_build_info", "1; the labels say which program this is.",
+		prometheus.Labels{"version": version, "commit": commit, "go": runtime.Version()}, func() float64 { return 1 })
 	return m
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,7 +17,14 @@ import (
 // TestMetrics lets requests go their ways through the counting store.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	m := newMetrics(metricsConfig{Lag: func() time.Duration { return 1500 * time.Millisecond }, Fill: func() float64 { return .25 }})
+	at := &flow{}
+	at.open.Store(7)
+	at.most.Store(40)
+	at.refused[refusedAddress].Store(3)
+	m := newMetrics(metricsConfig{
+		Lag: func() time.Duration { return 1500 * time.Millisecond }, Fill: func() float64 { return .25 }, Held: func() int { return 5 },
+		Flows: map[listenerName]*flow{listenPublic: at, listenPeople: {}},
+	})
 	h := storetest.New(t, func(c *store.Config) { c.Dev, c.OnCommit = true, m.OnCommit })
 	st := m.Store(h.Store)
 	ctx := t.Context()
@@ -75,10 +84,21 @@ func TestMetrics(t *testing.T) {
 		`ringback_decision_seconds_count 1`,
 		`ringback_sealing_lag_seconds 1.5`,
 		`ringback_store_fill_ratio 0.25`,
+		`ringback_polls_held 5`,
+		`ringback_connections{listener="public"} 7`,
+		`ringback_connections{listener="people"} 0`,
+		`ringback_connections_limit{listener="public"} 40`,
+		`ringback_connections_refused_total{cause="address",listener="public"} 3`,
+		`ringback_connections_refused_total{cause="listener",listener="public"} 0`,
+		`ringback_connections_refused_total{cause="displaced",listener="people"} 0`,
+		`ringback_connections_refused_total{cause="descriptors",listener="people"} 0`,
 	} {
 		if !strings.Contains(got, want+"\n") {
 			t.Errorf("metrics lack %q", want)
 		}
+	}
+	if m := regexp.MustCompile(`(?m)^ringback_build_info\{commit="[^"]+",go="go[^"]+",version="[^"]+"\} 1$`).FindString(got); m == "" {
+		t.Error("metrics do not say which program this is")
 	}
 	if m := regexp.MustCompile(`(?m)^ringback_commit_seconds_count ([1-9]\d*)$`).FindString(got); m == "" {
 		t.Error("no commit was measured")
@@ -87,5 +107,42 @@ func TestMetrics(t *testing.T) {
 		if strings.Contains(got, `"`+who+`"`) {
 			t.Errorf("metrics name %q", who)
 		}
+	}
+}
+
+// TestMetricsTable: deploy/README.md names every metric of ours, and no other.
+func TestMetricsTable(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile(filepath.Join("..", "..", "deploy", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "listen: 127.0.0.1:0\nmanage: 127.0.0.1:0\n", true)
+	families, err := s.house.metrics.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `ringback_.*$").FindAllString(string(doc), -1) {
+		for _, m := range regexp.MustCompile("`(ringback_[a-z_]+)(?:\\{([a-z,]+)\\})?`").FindAllStringSubmatch(row, -1) {
+			named[m[1]+"{"+m[2]+"}"] = true
+		}
+	}
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "ringback_") {
+			continue
+		}
+		var labels []string
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			labels = append(labels, l.GetName())
+		}
+		name := f.GetName() + "{" + strings.Join(labels, ",") + "}"
+		if !named[name] {
+			t.Errorf("deploy/README.md does not name %s", name)
+		}
+		delete(named, name)
+	}
+	for name := range named {
+		t.Errorf("deploy/README.md names %s, which is not published", name)
 	}
 }

@@ -145,7 +145,7 @@ func (s *service) run(ctx context.Context) error {
 		return err
 	}
 	defer s.stopListeners(ctx)
-	if s.house, err = openHouse(ctx, s.cfg, s.root, s.phones, s.log); err != nil {
+	if s.house, err = openHouse(ctx, s.cfg, s.root, s.phones, s.flows, s.log); err != nil {
 		return err
 	}
 	s.manage.serve(s.manageRoutes(), s.log, s.failed, "/healthz", "/readyz", "/metrics")

@@ -38,7 +38,18 @@ func (a *app) version(_ context.Context, args []string) error {
 	if err := alone(flags("version"), args); err != nil {
 		return err
 	}
-	version, commit := "unknown", "unknown"
+	version, commit := build()
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "ringback\t%s\ncommit\t%s\ngo\t%s %s/%s\n", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	for _, s := range specifications {
+		fmt.Fprintf(w, "%s\t%s\n", s[0], s[1])
+	}
+	return w.Flush()
+}
+
+// build returns the version of this program, and the commit that it is made of.
+func build() (version, commit string) {
+	version, commit = "unknown", "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
 		dirty := ""
@@ -52,10 +63,5 @@ func (a *app) version(_ context.Context, args []string) error {
 		}
 		commit += dirty
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "ringback\t%s\ncommit\t%s\ngo\t%s %s/%s\n", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	for _, s := range specifications {
-		fmt.Fprintf(w, "%s\t%s\n", s[0], s[1])
-	}
-	return w.Flush()
+	return version, commit
 }

@@ -134,7 +134,7 @@ func (s *Server) take(ctx context.Context, m message) (string, error) {
 		return s.weigh(ctx, m)
 	}
 	// Two machines must not talk for ever: this answer goes once an hour.
-	first, err := s.cfg.Store.Once(ctx, "not understood "+m.device.ID, s.cfg.Now().Add(time.Hour))
+	first, err := s.cfg.Store.Once(ctx, "answers by message", "not understood "+m.device.ID, s.cfg.Now().Add(time.Hour))
 	if err != nil || !first {
 		return "", err
 	}

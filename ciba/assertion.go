@@ -166,7 +166,7 @@ func (s *Server) checkAssertion(ctx context.Context, c *consent.Client, assertio
 	case p.NotBefore.After(now.Add(aheadOfUs)), p.IssuedAt.After(now.Add(aheadOfUs)):
 		return refuse(InvalidClient, "client_assertion: nbf or iat lies in the future, check the clock")
 	}
-	return s.useUp(ctx, InvalidClient, "client_assertion", "assertion\x00"+c.ID+"\x00"+p.JTI, p.Expiry.Add(behindUs))
+	return s.useUp(ctx, c, InvalidClient, "client_assertion", "assertion\x00"+c.ID+"\x00"+p.JTI, p.Expiry.Add(behindUs))
 }
 
 // audiences are the values of aud by which the client may mean us (RFC 7523bis
@@ -184,9 +184,9 @@ func (s *Server) verify(ctx context.Context, c *consent.Client, token string, al
 }
 
 // useUp makes sure that what has this key is used once, at any endpoint and in
-// any process.
-func (s *Server) useUp(ctx context.Context, code Code, what, key string, until time.Time) error {
-	first, err := s.cfg.Store.Once(ctx, key, until)
+// any process. It takes from the client's share of what is remembered.
+func (s *Server) useUp(ctx context.Context, by *consent.Client, code Code, what, key string, until time.Time) error {
+	first, err := s.cfg.Store.Once(ctx, by.Group(), key, until)
 	if err == nil && !first {
 		return refuse(code, "%s: its jti was used before, make a new one for every request", what)
 	}

@@ -56,7 +56,7 @@ func (s *Server) hintToken(ctx context.Context, who caller, token string) (hint,
 	if err != nil {
 		return hint{}, err
 	}
-	return h, s.useUp(ctx, InvalidRequest, "login_hint_token", "hint\x00"+iss+"\x00"+c.JTI, c.Expiry.Add(behindUs))
+	return h, s.useUp(ctx, who.Client, InvalidRequest, "login_hint_token", "hint\x00"+iss+"\x00"+c.JTI, c.Expiry.Add(behindUs))
 }
 
 // checkHint checks the claims that every login_hint_token has. That it has

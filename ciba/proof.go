@@ -91,7 +91,7 @@ func (s *Server) checkProof(c echo.Context, who *consent.Client, proof string) (
 			return "", refuse(UseDPoPNonce, "DPoP: send the nonce of the header DPoP-Nonce in the proof")
 		}
 	}
-	if err := s.useUp(r.Context(), InvalidDPoPProof, "DPoP", "dpop\x00"+thumbprint+"\x00"+p.JTI, p.IssuedAt.Add(proofWindow)); err != nil {
+	if err := s.useUp(r.Context(), who, InvalidDPoPProof, "DPoP", "dpop\x00"+thumbprint+"\x00"+p.JTI, p.IssuedAt.Add(proofWindow)); err != nil {
 		return "", err
 	}
 	return consent.Binding(bindingProof + thumbprint), nil

@@ -50,7 +50,7 @@ func (s *Server) unsign(ctx context.Context, who caller, f form) (form, error) {
 	if err != nil {
 		return nil, err
 	}
-	return inside, s.useUp(ctx, InvalidRequest, "request", "request\x00"+who.ID+"\x00"+p.JTI, p.Expiry.Add(behindUs))
+	return inside, s.useUp(ctx, who.Client, InvalidRequest, "request", "request\x00"+who.ID+"\x00"+p.JTI, p.Expiry.Add(behindUs))
 }
 
 // checkRequest checks the claims that every signed request has (CIBA Core

@@ -64,8 +64,11 @@ type Store interface {
 
 	// Once reports whether key is seen for the first time, in any process. It
 	// is remembered until the time given, which is at most an hour and a
-	// minute ahead. Keys are hashed before they are stored.
-	Once(ctx context.Context, key string, until time.Time) (bool, error)
+	// minute ahead, and counts against the share of whose it is (a client or
+	// group): nobody may have more remembered than there is room left for
+	// others. ErrUnavailable when there is no room. Keys are hashed before
+	// they are stored.
+	Once(ctx context.Context, whose, key string, until time.Time) (bool, error)
 	// First is Once for a year and across restarts, for what stays genuine
 	// whenever it is sent again.
 	First(ctx context.Context, key string) (bool, error)

@@ -146,7 +146,7 @@ func (s *Server) admit(r *http.Request) (*claims, error) {
 		scheme = "DPoP"
 		return nil, invalid("the access token is bound to a key: send it as DPoP, with a proof")
 	case scheme == "DPoP":
-		if err := s.prove(r, token, got.Key.Thumbprint); err != nil {
+		if err := s.prove(r, token, &got); err != nil {
 			return nil, err
 		}
 	}
@@ -162,8 +162,9 @@ type proof struct {
 	Token    string  `json:"ath"`
 }
 
-// prove checks the DPoP proof of r (RFC 9449 §4.3, §7.1).
-func (s *Server) prove(r *http.Request, token, thumbprint string) error {
+// prove checks the DPoP proof of r (RFC 9449 §4.3, §7.1) beside a token that
+// says got.
+func (s *Server) prove(r *http.Request, token string, got *claims) error {
 	invalid := func(what string) error {
 		return &refusal{http.StatusUnauthorized, "DPoP", "invalid_dpop_proof", what}
 	}
@@ -183,7 +184,7 @@ func (s *Server) prove(r *http.Request, token, thumbprint string) error {
 	now := s.cfg.Now()
 	made := time.Unix(int64(min(max(p.IssuedAt, 0), 1<<40)), 0)
 	switch {
-	case !same(by, thumbprint):
+	case !same(by, got.Key.Thumbprint):
 		return invalid("the proof is by another key than the one to which the access token is bound")
 	case p.Method != r.Method:
 		return invalid("htm is not the method of this request")
@@ -194,7 +195,7 @@ func (s *Server) prove(r *http.Request, token, thumbprint string) error {
 	case !same(p.Token, base64.RawURLEncoding.EncodeToString(hash[:])):
 		return invalid("ath is not the hash of the access token")
 	}
-	first, err := s.cfg.Store.Once(r.Context(), "resource "+by+" "+p.JTI, made.Add(proofLate+time.Second))
+	first, err := s.cfg.Store.Once(r.Context(), got.ClientID, "resource "+by+" "+p.JTI, made.Add(proofLate+time.Second))
 	if err != nil {
 		return err
 	}

@@ -112,7 +112,7 @@ func TestNothingPersonalInTheClear(t *testing.T) {
 	if _, _, err := s.Slot(ctx, p, req.ID, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Once(ctx, "alice-7f3a's assertion", time.Now().Add(time.Minute)); err != nil {
+	if _, err := s.Once(ctx, "agent", "alice-7f3a's assertion", time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	secrets := []string{

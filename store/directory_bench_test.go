@@ -107,7 +107,7 @@ func benchOnce(b *testing.B, s *Store) {
 	before := processorTime()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if first, err := s.Once(b.Context(), fmt.Sprint(rand.Uint64()), time.Now().Add(time.Minute)); err != nil || !first {
+			if first, err := s.Once(b.Context(), "agent", fmt.Sprint(rand.Uint64()), time.Now().Add(time.Minute)); err != nil || !first {
 				b.Error(first, err)
 				return
 			}

@@ -64,7 +64,7 @@ func TestServerRestart(t *testing.T) {
 	if got, _, err := b.Slot(ctx, p, consent.NewID(), time.Hour); !got || err != nil {
 		t.Errorf("Slot after the restart = %v, %v, want true", got, err)
 	}
-	if first, err := b.Once(ctx, "again", time.Now().Add(time.Minute)); !first || err != nil {
+	if first, err := b.Once(ctx, "agent", "again", time.Now().Add(time.Minute)); !first || err != nil {
 		t.Errorf("Once after the restart = %v, %v, want true", first, err)
 	}
 	if err := b.Release(ctx, p, id); err != nil { // no longer its holder

@@ -194,7 +194,7 @@ func TestPlacesStay(t *testing.T) {
 func TestPlacesOnExternalServerStay(t *testing.T) {
 	t.Parallel()
 	s := newGround(t).open(t)
-	if first, err := s.Once(t.Context(), "dpop\x00key\x00jti", time.Now().Add(time.Minute)); err != nil || !first {
+	if first, err := s.Once(t.Context(), "agent", "dpop\x00key\x00jti", time.Now().Add(time.Minute)); err != nil || !first {
 		t.Fatalf("Once = %v, %v", first, err)
 	}
 	if m := lastIn(t, s, "ringback_JTI"); m.Subject != "ringback.jti.CJrkHaO_jazi-fmFD0CglkW-26yz_d9FO0fIuh-zO0g" || len(m.Data) != 0 {

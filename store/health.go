@@ -108,6 +108,9 @@ func (s *Store) openHealth(ctx context.Context) error {
 	}
 	s.health.limit = stream.CachedInfo().Config.MaxBytes
 	s.health.used.Store(int64(stream.CachedInfo().State.Bytes))
+	if s.shares != nil {
+		s.lookAtUses(ctx)
+	}
 	return nil
 }
 
@@ -166,6 +169,9 @@ func (s *Store) look(ctx context.Context) error {
 		return err
 	}
 	s.lookAtSize(ctx)
+	if s.shares != nil {
+		s.lookAtUses(ctx)
+	}
 	return nil
 }
 

@@ -160,7 +160,7 @@ func TestExternalServerComesAndGoes(t *testing.T) {
 		t.Errorf("Wait over the server's absence: %v", err)
 	}
 	// What the server keeps in memory only is there again.
-	if first, err := h.Once(ctx, "jti", time.Now().Add(time.Minute)); err != nil || !first {
+	if first, err := h.Once(ctx, "agent", "jti", time.Now().Add(time.Minute)); err != nil || !first {
 		t.Errorf("Once after the server came back = %v, %v", first, err)
 	}
 }

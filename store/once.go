@@ -25,20 +25,27 @@ const onceSkew = 5 * time.Second
 // Once reports whether key is seen for the first time, in any process, and
 // remembers it until the time given. What is over already is not first; more
 // than an hour and a minute ahead is an error. consent.ErrUnavailable when too
-// much is remembered or the server does not answer; after that the key may
-// count as seen. Keys are hashed. The embedded store remembers them over a
+// much is remembered, of whose it is or in all, or the server does not answer;
+// after that the key may count as seen. Keys are hashed. The embedded store remembers them over a
 // restart, but for the last moment before the process was killed; a restart of
 // the external server forgets them.
-func (s *Store) Once(ctx context.Context, key string, until time.Time) (bool, error) {
+func (s *Store) Once(ctx context.Context, whose, key string, until time.Time) (bool, error) {
 	if s.exclusive {
-		return s.uses.first(key, until)
+		return s.uses.first(whose, key, until)
 	}
-	ahead, err := remember(s.cfg.Now(), until)
+	now := s.cfg.Now()
+	ahead, err := remember(now, until)
 	if ahead <= 0 || err != nil {
 		return false, err
 	}
+	if !s.shares.fits(whose, now) {
+		return false, fmt.Errorf("recording a single use: this client has as many as are left for others: %w", consent.ErrUnavailable)
+	}
 	m := &nats.Msg{Subject: s.names.subject("jti", hashed(key))}
 	err = s.publishVolatile(ctx, m, jetstream.WithMsgTTL(seconds(min(ahead+onceSkew, onceFor))))
+	if api := (*jetstream.APIError)(nil); !errors.As(err, &api) { // without an answer it may be there
+		s.shares.add(whose, now, ahead)
+	}
 	switch {
 	case err == nil:
 		// Once it is over, the server may have forgotten an earlier one.

@@ -22,7 +22,7 @@ func TestOnce(t *testing.T) {
 	for name, stores := range map[string][]*Store{"external": {shared.open(t), shared.open(t)}, "embedded": {alone, alone}} {
 		for what, once := range map[string]func(*Store, context.Context, string) (bool, error){
 			"Once": func(s *Store, ctx context.Context, key string) (bool, error) {
-				return s.Once(ctx, key, time.Now().Add(time.Minute))
+				return s.Once(ctx, "agent", key, time.Now().Add(time.Minute))
 			},
 			"First": (*Store).First,
 		} {
@@ -57,17 +57,17 @@ func TestOnceUntil(t *testing.T) {
 		s, ctx := g.open(t), t.Context()
 		now := g.clock.now()
 		for _, until := range []time.Time{now.Add(-time.Second), now, {}} {
-			if first, err := s.Once(ctx, "over", until); first || err != nil {
+			if first, err := s.Once(ctx, "agent", "over", until); first || err != nil {
 				t.Errorf("%s: Once of what was over at %v = %v, %v, want false", name, until, first, err)
 			}
 		}
 		for _, until := range []time.Time{now.Add(62 * time.Minute), now.Add(1 << 62)} {
-			if first, err := s.Once(ctx, "long", until); first || err == nil || errors.Is(err, consent.ErrUnavailable) {
+			if first, err := s.Once(ctx, "agent", "long", until); first || err == nil || errors.Is(err, consent.ErrUnavailable) {
 				t.Errorf("%s: Once until %v = %v, %v, want an error of the caller", name, until, first, err)
 			}
 		}
 		for i, want := range []bool{true, false} {
-			if first, err := s.Once(ctx, "long", now.Add(onceFor)); first != want || err != nil {
+			if first, err := s.Once(ctx, "agent", "long", now.Add(onceFor)); first != want || err != nil {
 				t.Errorf("%s: Once for the longest time, call %d = %v, %v, want %v", name, i+1, first, err, want)
 			}
 		}
@@ -106,15 +106,15 @@ func TestEmbeddedStoreForgetsUses(t *testing.T) {
 	g := newAlone(t)
 	s, until := g.open(t), g.clock.now().Add(10*time.Minute)
 	for i, want := range []bool{true, false} {
-		if first, err := s.Once(t.Context(), "key", until); first != want || err != nil {
+		if first, err := s.Once(t.Context(), "agent", "key", until); first != want || err != nil {
 			t.Errorf("Once, call %d = %v, %v, want %v", i+1, first, err, want)
 		}
 	}
 	g.clock.forward(11 * time.Minute)
-	if first, err := s.Once(t.Context(), "key", until); first || err != nil {
+	if first, err := s.Once(t.Context(), "agent", "key", until); first || err != nil {
 		t.Errorf("Once of what is over = %v, %v, want false", first, err)
 	}
-	if first, err := s.Once(t.Context(), "key", until.Add(10*time.Minute)); !first || err != nil {
+	if first, err := s.Once(t.Context(), "agent", "key", until.Add(10*time.Minute)); !first || err != nil {
 		t.Errorf("Once of a key made anew = %v, %v, want true", first, err)
 	}
 }
@@ -135,7 +135,7 @@ func TestExternalServerForgetsUses(t *testing.T) {
 		1: "6s", time.Second: "6s", time.Minute: "1m5s", time.Hour: "1h0m5s", onceFor - 1: "1h1m0s", onceFor: "1h1m0s",
 	} {
 		key := fmt.Sprint("for ", ahead)
-		if first, err := s.Once(t.Context(), key, now.Add(ahead)); !first || err != nil {
+		if first, err := s.Once(t.Context(), "agent", key, now.Add(ahead)); !first || err != nil {
 			t.Fatalf("Once for %v = %v, %v, want true", ahead, first, err)
 		}
 		m, err := s.lastMessage(t.Context(), streamJTI, s.names.subject("jti", hashed(key)))
@@ -150,11 +150,11 @@ func TestExternalServerForgetsUses(t *testing.T) {
 	if err := s.publishVolatile(t.Context(), m, jetstream.WithMsgTTL(time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if first, err := s.Once(t.Context(), "short", now.Add(time.Minute)); first || err != nil {
+	if first, err := s.Once(t.Context(), "agent", "short", now.Add(time.Minute)); first || err != nil {
 		t.Errorf("Once of a use that another process remembers = %v, %v, want false", first, err)
 	}
 	eventually(t, "the server forgetting a use", func() bool {
-		first, err := s.Once(t.Context(), "short", now.Add(time.Minute))
+		first, err := s.Once(t.Context(), "agent", "short", now.Add(time.Minute))
 		return first && err == nil
 	})
 }
@@ -171,13 +171,13 @@ func TestFullServerForgetsNoUse(t *testing.T) {
 	}
 	until := time.Now().Add(time.Minute)
 	for i := range 50 {
-		first, err := s.Once(ctx, fmt.Sprint(i), until)
+		first, err := s.Once(ctx, "agent", fmt.Sprint(i), until)
 		if i < 3 && (!first || err != nil) || i >= 3 && (first || !errors.Is(err, consent.ErrUnavailable)) {
 			t.Errorf("Once of key %d where three fit = %v, %v", i, first, err)
 		}
 	}
 	for i := range 3 {
-		if first, err := s.Once(ctx, fmt.Sprint(i), until); first || err != nil {
+		if first, err := s.Once(ctx, "agent", fmt.Sprint(i), until); first || err != nil {
 			t.Errorf("Once of key %d after the flood = %v, %v, want false", i, first, err)
 		}
 	}
@@ -207,10 +207,10 @@ func TestEarlierStreamOfUses(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, until := g.open(t), time.Now().Add(time.Minute)
-	if first, err := s.Once(ctx, "used", until); first || err != nil {
+	if first, err := s.Once(ctx, "agent", "used", until); first || err != nil {
 		t.Errorf("Once of what the earlier release has seen = %v, %v, want false", first, err)
 	}
-	if first, err := s.Once(ctx, "new", until); !first || err != nil {
+	if first, err := s.Once(ctx, "agent", "new", until); !first || err != nil {
 		t.Errorf("Once = %v, %v, want true", first, err)
 	}
 	if err := publish("new"); !isSecond(err) {
@@ -227,7 +227,7 @@ func TestOnceWithoutServer(t *testing.T) {
 	g := newGround(t)
 	s := g.open(t)
 	s.nc.Close()
-	if first, err := s.Once(t.Context(), "key", time.Now().Add(time.Minute)); first || !errors.Is(err, consent.ErrUnavailable) {
+	if first, err := s.Once(t.Context(), "agent", "key", time.Now().Add(time.Minute)); first || !errors.Is(err, consent.ErrUnavailable) {
 		t.Errorf("Once without a connection = %v, %v, want %v", first, err, consent.ErrUnavailable)
 	}
 }

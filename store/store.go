@@ -40,6 +40,7 @@ type Config struct {
 	AssumeSynced bool                            // the operator vouches that the external server syncs every write
 	Prefix       string                          // of streams, buckets, durables and subjects; default "ringback"
 	MaxBytes     int64                           // size at which the stream of facts is full; fixed by Init; default 8 GiB
+	Uses         int                             // single uses that the embedded store remembers at a time; default 4 Mi
 	Dev          bool                            // a store made by --dev is only opened with it, and the other way round
 	Paused       bool                            // Open does not follow facts yet: call Start when OnEvent may be called
 	Vault        Vault                           // required
@@ -83,6 +84,14 @@ func (c *Config) check() error {
 	return nil
 }
 
+// uses is Config.Uses with its default.
+func (c *Config) uses() int {
+	if c.Uses > 0 {
+		return c.Uses
+	}
+	return usesMost
+}
+
 // Store implements consent.Store and consent.Directory. Its methods may be
 // called from many goroutines.
 type Store struct {
@@ -107,8 +116,9 @@ type Store struct {
 	seen      *committer // of what counts once
 	evidence  *committer // of evidence
 	reader    *reader
-	uses      *uses // nil unless exclusive
-	slots     slots // empty unless exclusive
+	uses      *uses   // nil unless exclusive
+	slots     slots   // empty unless exclusive
+	shares    *shares // nil when exclusive
 	index     *index
 	recent    *cache
 	followed  atomic.Uint64 // every fact up to this sequence is in the index
@@ -189,6 +199,8 @@ func (s *Store) prepare(ctx context.Context) error {
 		if err := s.openUses(background); err != nil {
 			return err
 		}
+	} else {
+		s.shares = newShares(s.cfg.Now())
 	}
 	s.feed.wake = make(chan struct{}, 1)
 	s.begin = func() { s.running.Go(func() { s.follow(background) }) }

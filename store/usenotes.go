@@ -53,7 +53,7 @@ type useNotes struct {
 // openUses remembers what earlier processes used, and notes what this one does
 // until ctx ends.
 func (s *Store) openUses(ctx context.Context) error {
-	s.uses = newUses(s.cfg.Now, usesMost)
+	s.uses = newUses(s.cfg.Now, s.cfg.uses())
 	notes, err := openNotes(s.cfg.Dir, s.cfg.Now, s.log, s.uses.remember)
 	if err != nil {
 		return err

@@ -21,11 +21,11 @@ func TestOnceOverRestarts(t *testing.T) {
 	for start := range 3 {
 		s := g.open(t)
 		for key, until := range ends {
-			if first, err := s.Once(t.Context(), key, until); first != (start == 0) || err != nil {
+			if first, err := s.Once(t.Context(), "agent", key, until); first != (start == 0) || err != nil {
 				t.Errorf("start %d: Once of %s = %v, %v", start, key, first, err)
 			}
 		}
-		if first, err := s.Once(t.Context(), fmt.Sprint("new", start), ends["long"]); !first || err != nil {
+		if first, err := s.Once(t.Context(), "agent", fmt.Sprint("new", start), ends["long"]); !first || err != nil {
 			t.Errorf("start %d: Once of what was not used = %v, %v", start, first, err)
 		}
 		if err := s.Close(t.Context()); err != nil {
@@ -60,7 +60,7 @@ func TestNotes(t *testing.T) {
 	}
 	use := func(u *uses, key string, until time.Duration, want bool) {
 		t.Helper()
-		if first, err := u.first(key, start.Add(until)); first != want || err != nil {
+		if first, err := u.first("agent", key, start.Add(until)); first != want || err != nil {
 			t.Errorf("%v after the start: first of %s = %v, %v, want %v", c.at.Sub(start), key, first, err, want)
 		}
 	}
@@ -123,7 +123,7 @@ func TestNotesFail(t *testing.T) {
 	u.notes = n
 	use := func(key string) {
 		t.Helper()
-		if first, err := u.first(key, c.at.Add(time.Minute)); !first || err != nil {
+		if first, err := u.first("agent", key, c.at.Add(time.Minute)); !first || err != nil {
 			t.Fatal(first, err)
 		}
 		n.write(t.Context())
@@ -144,7 +144,7 @@ func TestNotesFail(t *testing.T) {
 	if _, err := openNotes(dir, c.now, log, again.remember); err != nil {
 		t.Fatal(err)
 	}
-	if first, err := again.first("c", c.at.Add(time.Minute)); first || err != nil {
+	if first, err := again.first("agent", "c", c.at.Add(time.Minute)); first || err != nil {
 		t.Errorf("after the disk was mended: first = %v, %v", first, err)
 	}
 

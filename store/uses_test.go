@@ -52,7 +52,7 @@ func TestUses(t *testing.T) {
 	}
 	for _, tt := range tests { // in order: they share the clock
 		c.at = start.Add(tt.at)
-		got, err := u.first(tt.key, start.Add(tt.until))
+		got, err := u.first("agent", tt.key, start.Add(tt.until))
 		if got != tt.want || (err != nil) != tt.wantsError {
 			t.Errorf("%s: first = %v, %v, want %v", tt.name, got, err, tt.want)
 		}
@@ -70,7 +70,7 @@ func TestFullUsesForgetNothing(t *testing.T) {
 	flood := func(name string, until time.Time) (taken []string) {
 		for i := range 20 * most {
 			key := fmt.Sprint(name, i)
-			switch first, err := u.first(key, until); {
+			switch first, err := u.first(key, key, until); { // by as many clients
 			case first:
 				taken = append(taken, key)
 			case !errors.Is(err, consent.ErrUnavailable):
@@ -89,7 +89,7 @@ func TestFullUsesForgetNothing(t *testing.T) {
 			t.Errorf("%d more were taken after %v", len(more), ahead)
 		}
 		for _, key := range first {
-			if again, err := u.first(key, until); again || err != nil {
+			if again, err := u.first("agent", key, until); again || err != nil {
 				t.Fatalf("after %v a flood made a used key good again: %v", ahead, err)
 			}
 		}
@@ -97,6 +97,59 @@ func TestFullUsesForgetNothing(t *testing.T) {
 	c.at = until.Add(usesRest)
 	if second := flood("second", c.at.Add(time.Minute)); len(second) != most {
 		t.Errorf("%d uses are remembered after the first were over, want %d", len(second), most)
+	}
+}
+
+// TestUsesAreShared: who has much is refused before who has little, and what
+// is over is given back.
+func TestUsesAreShared(t *testing.T) {
+	t.Parallel()
+	const most = 96 * useShards
+	c := newStill()
+	u := newUses(c.now, most)
+	u.remember([16]byte{1}, c.at.Add(time.Hour)) // by an earlier process, and nobody's
+	used := 0
+	flood := func(whose string, n int, until time.Duration) (taken int) {
+		for range n {
+			used++
+			switch first, err := u.first(whose, fmt.Sprint(used), c.at.Add(until)); {
+			case first:
+				taken++
+			case !errors.Is(err, consent.ErrUnavailable):
+				t.Fatalf("first of a new key = %v, want true or %v", err, consent.ErrUnavailable)
+			}
+		}
+		return taken
+	}
+	about := func(what string, got, want int) {
+		t.Helper()
+		if got < want-useShards || got > want+useShards { // one of a shard
+			t.Errorf("%s: %d, want about %d", what, got, want)
+		}
+	}
+	about("one alone", flood("first", 4*most, time.Minute), most/2)
+	about("another beside it", flood("second", 4*most, 10*time.Minute), most/4)
+	for i := range 15 {
+		if n := flood(fmt.Sprint("modest", i), 50, time.Minute); n != 50 {
+			t.Errorf("of 50 uses of one who has none %d are taken", n)
+		}
+	}
+	if n := flood("first", 1000, time.Minute) + flood("second", 1000, time.Minute); n > 0 {
+		t.Errorf("%d more are taken of those who have most", n)
+	}
+	c.at = c.at.Add(time.Minute + usesSweep)
+	about("another, after the first is over", flood("third", 4*most, time.Minute), (most-most/4)/2)
+	c.at = c.at.Add(10*time.Minute + usesSweep)
+	about("one alone, after all is over", flood("second", 4*most, time.Minute), most/2)
+	for i := range u.shards {
+		sh := &u.shards[i]
+		held := 0
+		for _, n := range sh.held {
+			held += n
+		}
+		if held != len(sh.until) {
+			t.Fatalf("shard %d remembers %d and counts %d", i, len(sh.until), held)
+		}
 	}
 }
 
@@ -120,7 +173,7 @@ func TestShardsCannotBeChosen(t *testing.T) {
 	for name, keys := range map[string][]string{"hash": sameHash, "shard of another process": sameShard} {
 		taken := 0
 		for _, key := range keys {
-			if first, _ := target.first(key, until); first {
+			if first, _ := target.first("agent", key, until); first {
 				taken++
 			}
 		}
@@ -144,7 +197,7 @@ func TestUsesAndClocks(t *testing.T) {
 			gone += d
 			c.at = c.at.Add(d)
 			for i := range 4 * useShards { // somebody comes to most shards
-				if first, err := u.first(fmt.Sprint("other", gone, c.at, i), c.at.Add(time.Minute)); !first || err != nil {
+				if first, err := u.first("agent", fmt.Sprint("other", gone, c.at, i), c.at.Add(time.Minute)); !first || err != nil {
 					t.Fatal(first, err)
 				}
 			}
@@ -154,7 +207,7 @@ func TestUsesAndClocks(t *testing.T) {
 			for i, ahead := range []time.Duration{time.Minute, 10 * time.Minute, onceFor} {
 				key := fmt.Sprint(name, i)
 				used[key] = c.at.Add(ahead)
-				if first, err := u.first(key, used[key]); !first || err != nil {
+				if first, err := u.first("agent", key, used[key]); !first || err != nil {
 					t.Fatalf("%s: first = %v, %v", key, first, err)
 				}
 			}
@@ -165,7 +218,7 @@ func TestUsesAndClocks(t *testing.T) {
 				if until.After(c.at.Add(onceFor)) {
 					continue // refused by whoever asks
 				}
-				if first, err := u.first(key, until); first || err != nil {
+				if first, err := u.first("agent", key, until); first || err != nil {
 					t.Errorf("set by %v, %s: %s is good again (%v)", step, when, key, err)
 				}
 			}
@@ -191,13 +244,13 @@ func TestUsesGiveMemoryBack(t *testing.T) {
 	u := newUses(c.now, usesMost)
 	const many = 2 * usesSmall * useShards
 	for i := range many {
-		if first, err := u.first(fmt.Sprint(i), c.at.Add(time.Minute)); !first || err != nil {
+		if first, err := u.first("agent", fmt.Sprint(i), c.at.Add(time.Minute)); !first || err != nil {
 			t.Fatal(first, err)
 		}
 	}
 	c.at = c.at.Add(usesSweep)
 	for i := range 100 * useShards { // somebody comes to each shard
-		if first, err := u.first(fmt.Sprint("later", i), c.at.Add(time.Minute)); !first || err != nil {
+		if first, err := u.first("agent", fmt.Sprint("later", i), c.at.Add(time.Minute)); !first || err != nil {
 			t.Fatal(first, err)
 		}
 	}
@@ -225,7 +278,7 @@ func TestUsesRace(t *testing.T) {
 				if i == 32 {
 					ahead.Store(int64(time.Duration(round+1) * usesSweep)) // and whoever comes now sweeps
 				}
-				if first, err := u.first(key, until); err != nil {
+				if first, err := u.first("agent", key, until); err != nil {
 					t.Errorf("first: %v", err)
 				} else if first {
 					wins.Add(1)
@@ -253,7 +306,7 @@ func BenchmarkUses(b *testing.B) {
 	until := time.Now().Add(time.Hour)
 	n := 0
 	for i := 0; ; i++ {
-		first, err := u.first(fmt.Sprint(i), until)
+		first, err := u.first(fmt.Sprint("agent", i%1000), fmt.Sprint(i), until)
 		if err != nil {
 			break
 		}

@@ -146,6 +146,7 @@ func TestAnswersInTime(t *testing.T) {
 	t.Parallel()
 	part := bytes.Repeat([]byte("x"), 16<<10)
 	var cut atomic.Bool
+	var written atomic.Int64
 	l := listenWith(t, hasty, false, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/held": // for longer than an answer may take
@@ -169,7 +170,8 @@ func TestAnswersInTime(t *testing.T) {
 			}
 		case "/endless":
 			for !cut.Load() {
-				if _, err := w.Write(part); err != nil {
+				n, err := w.Write(part)
+				if written.Add(int64(n)); err != nil {
 					cut.Store(true)
 				}
 			}
@@ -177,7 +179,7 @@ func TestAnswersInTime(t *testing.T) {
 	})
 	url := "http://" + l.ln.Addr().String()
 	get := func(path string, pause time.Duration) (string, error) {
-		resp, err := http.Get(url + path)
+		resp, err := (&http.Client{Timeout: soon}).Get(url + path)
 		if err != nil {
 			return "", err
 		}
@@ -215,6 +217,16 @@ func TestAnswersInTime(t *testing.T) {
 		t.Errorf("an answer without end ended after %d bytes as if it were whole", len(text))
 	}
 	waitFor(t, "the end of the handler", cut.Load)
+
+	cut.Store(false)
+	written.Store(0)
+	c := dial(t, l)
+	c.SetReadBuffer(4 << 10)
+	io.WriteString(c, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+	waitFor(t, "the end of an answer that nobody reads", cut.Load)
+	if n := written.Load(); n > 1<<20 {
+		t.Errorf("%d bytes are kept for a client that reads none", n)
+	}
 }
 
 // TestStreamsEnd: a connection of HTTP/2 may have 32 requests at a time, and

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -139,7 +140,11 @@ func agentPolls(ctx context.Context, base string, ids []string) (polls int, slow
 			c = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: anybody, DisableKeepAlives: true}}
 		}
 		began := time.Now()
-		code, err := pollOnce(c, base, ids[polls%len(ids)], polls%10 == 0)
+		wait := 0
+		if polls%10 == 0 {
+			wait = 1
+		}
+		code, err := pollFor(c, base, ids[polls%len(ids)], wait)
 		slowest = max(slowest, time.Since(began))
 		if err != nil || code != "authorization_pending" && code != "slow_down" {
 			missed = append(missed, fmt.Errorf("poll %d, after %v: %q %w", polls, time.Since(began), code, err))
@@ -148,16 +153,17 @@ func agentPolls(ctx context.Context, base string, ids []string) (polls int, slow
 	return polls, slowest, missed
 }
 
-// pollOnce polls a request and returns the code of the answer.
-func pollOnce(c *http.Client, base, id string, held bool) (string, error) {
+// pollFor polls a request, to be held for so many seconds, and returns the code
+// of the answer.
+func pollFor(c *http.Client, base, id string, wait int) (string, error) {
 	r, err := http.NewRequest(http.MethodPost, base+"/token", strings.NewReader(url.Values{"grant_type": {"urn:openid:params:grant-type:ciba"}, "auth_req_id": {id}}.Encode()))
 	if err != nil {
 		return "", err
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth("demo-agent", "demo-secret-0000")
-	if held {
-		r.Header.Set("Prefer", "wait=1")
+	if wait > 0 {
+		r.Header.Set("Prefer", "wait="+strconv.Itoa(wait))
 	}
 	resp, err := c.Do(r)
 	if err != nil {

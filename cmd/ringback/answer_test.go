@@ -19,23 +19,27 @@ import (
 	"time"
 )
 
-// hasty is a patience for tests: everything that somebody may be waited for is
-// over in a moment.
-var hasty = patience{
-	header: 300 * time.Millisecond, body: 400 * time.Millisecond, idle: 500 * time.Millisecond,
-	work: 5 * time.Second, answer: 400 * time.Millisecond, beat: 300 * time.Millisecond, stream: time.Second,
+// Moments of tests: a while is how long somebody is waited for, and who is
+// waited for longer than that is waited for until the test fails.
+const aWhile = 400 * time.Millisecond
+
+// patientBut is a patience for tests, but for what a test makes of it.
+func patientBut(change func(p *patience)) patience {
+	p := patience{time.Minute, time.Minute, time.Minute, time.Minute, time.Minute, time.Minute, time.Minute}
+	change(&p)
+	return p
 }
 
 // soon is when all of that is over for sure, on a busy machine too.
 const soon = 10 * time.Second
 
-// listenWith serves h at a listener with the patience given until the test
-// ends.
-func listenWith(t *testing.T, p patience, secure bool, h http.HandlerFunc) *listener {
+// listenWith serves h at a listener with the patience and room given until the
+// test ends.
+func listenWith(t *testing.T, p patience, r room, secure bool, h http.HandlerFunc) *listener {
 	t.Helper()
 	said := new(spoken)
 	s := (&app{stderr: said}).newService(Sources{})
-	s.cfg, s.room, s.patience, s.failed = &Config{}, room{8, 200}, p, make(chan error, 1)
+	s.cfg, s.room, s.patience, s.failed = &Config{}, r, p, make(chan error, 1)
 	var files *TLS
 	if secure {
 		dir := t.TempDir()
@@ -98,35 +102,47 @@ func TestConnectionsEnd(t *testing.T) {
 			}
 			return
 		}
+		if r.URL.Path == "/small" || r.URL.RawQuery == "small" {
+			w.Write(long[:1000])
+			return
+		}
 		w.Write(long)
 	}
 	get := func(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n" }
 	hello := "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" // the beginning of a TLS handshake
+	header := patientBut(func(p *patience) { p.header = aWhile })
+	body := patientBut(func(p *patience) { p.body = aWhile })
+	idle := patientBut(func(p *patience) { p.idle = aWhile })
+	answer := patientBut(func(p *patience) { p.answer = aWhile })
+	beat := patientBut(func(p *patience) { p.beat = aWhile })
 	tests := map[string]struct {
-		secure bool
-		sends  string
+		patience patience
+		secure   bool
+		sends    string
 	}{
-		"nothing":                   {false, ""},
-		"half a line":               {false, "GET /"},
-		"half a header":             {false, "GET / HTTP/1.1\r\nHost: x\r\n"},
-		"half a body":               {false, "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"},
-		"half a chunk":              {false, "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nabc"},
-		"a body after asking":       {false, "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"},
-		"no second request":         {false, "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"},
-		"an answer unread":          {false, get("/")},
-		"many unread":               {false, strings.Repeat(get("/"), 1000)},
-		"an export unread":          {false, get("/admin/v1/export")},
-		"events unread":             {false, get("/dev/phone/events")},
-		"nothing, TLS":              {true, ""},
-		"half a handshake":          {true, hello},
-		"no TLS":                    {true, get("/")},
-		"a lot of what is no TLS":   {true, strings.Repeat("a", 100_000)},
-		"unread, and a bad request": {false, strings.Repeat(get("/"), 10) + "NONSENSE\r\n\r\n"},
+		"nothing":                 {header, false, ""},
+		"half a line":             {header, false, "GET /"},
+		"half a header":           {header, false, "GET / HTTP/1.1\r\nHost: x\r\n"},
+		"half a body":             {body, false, "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"},
+		"half a chunk":            {body, false, "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nabc"},
+		"a body after asking":     {body, false, "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"},
+		"no second request":       {idle, false, "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"},
+		"an answer unread":        {answer, false, get("/")},
+		"many unread":             {answer, false, strings.Repeat(get("/"), 1000)},
+		"many small ones unread":  {answer, false, strings.Repeat(get("/small"), 5000)},
+		"an export unread":        {answer, false, get("/admin/v1/export")},
+		"small exports unread":    {answer, false, strings.Repeat(get("/admin/v1/export?small"), 5000)},
+		"events unread":           {beat, false, get("/dev/phone/events")},
+		"nothing, TLS":            {header, true, ""},
+		"half a handshake":        {header, true, hello},
+		"no TLS":                  {header, true, get("/")},
+		"a lot of what is no TLS": {header, true, strings.Repeat("a", 100_000)},
+		"unread, then a bad line": {answer, false, strings.Repeat(get("/"), 10) + "NONSENSE\r\n\r\n"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := listenWith(t, hasty, tt.secure, h)
+			l := listenWith(t, tt.patience, room{8, 200}, tt.secure, h)
 			var all []*net.TCPConn
 			for range 20 {
 				c := dial(t, l)
@@ -141,91 +157,105 @@ func TestConnectionsEnd(t *testing.T) {
 	}
 }
 
-// TestAnswersInTime: what a client takes slowly, but takes, it gets whole.
+// TestAnswersInTime: what a client takes slowly, but takes, it gets whole; and
+// what takes its time to begin.
 func TestAnswersInTime(t *testing.T) {
 	t.Parallel()
 	part := bytes.Repeat([]byte("x"), 16<<10)
-	var cut atomic.Bool
-	var written atomic.Int64
-	l := listenWith(t, hasty, false, func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/held": // for longer than an answer may take
-			time.Sleep(2 * hasty.answer)
-			io.WriteString(w, "answer")
-		case "/admin/v1/export":
-			for range 120 {
-				if _, err := w.Write(part); err != nil {
-					return
+	p := patientBut(func(p *patience) { p.answer, p.beat, p.stream = aWhile, aWhile, 4*aWhile })
+	for name, secure := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var written atomic.Int64
+			over := make(chan struct{}, 10)
+			l := listenWith(t, p, room{8, 200}, secure, func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case "/held":
+					time.Sleep(2 * aWhile)
+					io.WriteString(w, "answer")
+				case "/admin/v1/export":
+					for range 120 {
+						if _, err := w.Write(part); err != nil {
+							return
+						}
+					}
+					io.WriteString(w, "trailer")
+				case "/dev/phone/events":
+					for r.Context().Err() == nil {
+						io.WriteString(w, "data: x\n\n")
+						http.NewResponseController(w).Flush()
+						select {
+						case <-r.Context().Done():
+						case <-time.After(aWhile * 5 / 4):
+						}
+					}
+				case "/endless":
+					for {
+						n, err := w.Write(part)
+						if written.Add(int64(n)); err != nil {
+							over <- struct{}{}
+							return
+						}
+					}
+				}
+			})
+			transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // whose certificate it is does not matter here
+			defer transport.CloseIdleConnections()
+			url := map[bool]string{false: "http://", true: "https://"}[secure] + l.ln.Addr().String()
+			get := func(path string, pause time.Duration) (string, error) {
+				resp, err := (&http.Client{Transport: transport, Timeout: soon}).Get(url + path)
+				if err != nil {
+					return "", err
+				}
+				defer resp.Body.Close()
+				if resp.Proto != name && resp.Proto != name+".0" {
+					t.Errorf("it speaks %s", resp.Proto)
+				}
+				var all strings.Builder
+				buf := make([]byte, 4<<10)
+				for {
+					n, err := resp.Body.Read(buf)
+					all.Write(buf[:n])
+					if errors.Is(err, io.EOF) {
+						return all.String(), nil
+					}
+					if err != nil {
+						return all.String(), err
+					}
+					time.Sleep(pause)
 				}
 			}
-			io.WriteString(w, "trailer")
-		case "/dev/phone/events":
-			for r.Context().Err() == nil {
-				io.WriteString(w, "data: x\n\n")
-				http.NewResponseController(w).Flush()
-				select {
-				case <-r.Context().Done():
-				case <-time.After(10 * time.Millisecond):
+			if text, err := get("/held", 0); err != nil || text != "answer" {
+				t.Errorf("an answer that took its time: %q, %v", text, err)
+			}
+			began := time.Now()
+			text, err := get("/admin/v1/export", 4*time.Millisecond)
+			if took := time.Since(began); err != nil || !strings.HasSuffix(text, "trailer") || took < 2*aWhile {
+				t.Errorf("a slow export: %d bytes in %v, %v", len(text), took, err)
+			}
+			for range 2 { // the page asks again
+				began = time.Now()
+				text, err = get("/dev/phone/events", 0)
+				if took := time.Since(began); err != nil || strings.Count(text, "data: x\n\n") < 3 || took < p.stream*3/4 {
+					t.Errorf("events: %q in %v, %v", text, took, err)
 				}
 			}
-		case "/endless":
-			for !cut.Load() {
-				n, err := w.Write(part)
-				if written.Add(int64(n)); err != nil {
-					cut.Store(true)
-				}
+			if text, err = get("/endless", time.Millisecond); err == nil {
+				t.Errorf("an answer without end ended after %d bytes as if it were whole", len(text))
 			}
-		}
-	})
-	url := "http://" + l.ln.Addr().String()
-	get := func(path string, pause time.Duration) (string, error) {
-		resp, err := (&http.Client{Timeout: soon}).Get(url + path)
-		if err != nil {
-			return "", err
-		}
-		defer resp.Body.Close()
-		var all strings.Builder
-		buf := make([]byte, 32<<10)
-		for {
-			n, err := resp.Body.Read(buf)
-			all.Write(buf[:n])
-			if errors.Is(err, io.EOF) {
-				return all.String(), nil
+			waitFor(t, "the end of the handler", func() bool { return len(over) == 1 })
+			if secure {
+				return
 			}
-			if err != nil {
-				return all.String(), err
+			written.Store(0)
+			c := dial(t, l)
+			c.SetReadBuffer(4 << 10)
+			io.WriteString(c, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+			waitFor(t, "the end of an answer that nobody reads", func() bool { return len(over) == 2 })
+			if n := written.Load(); n > 1<<20 {
+				t.Errorf("%d bytes are kept for a client that reads none", n)
 			}
-			time.Sleep(pause)
-		}
-	}
-	if text, err := get("/held", 0); err != nil || text != "answer" {
-		t.Errorf("an answer that took its time: %q, %v", text, err)
-	}
-	began := time.Now()
-	text, err := get("/admin/v1/export", 10*time.Millisecond)
-	if took := time.Since(began); err != nil || !strings.HasSuffix(text, "trailer") || took < 2*hasty.answer {
-		t.Errorf("a slow export: %d bytes in %v, %v", len(text), took, err)
-	}
-	for range 2 { // the page asks again
-		began = time.Now()
-		text, err = get("/dev/phone/events", 0)
-		if took := time.Since(began); err != nil || !strings.HasPrefix(text, "data: x\n\n") || took < hasty.stream/2 {
-			t.Errorf("events: %d bytes in %v, %v", len(text), took, err)
-		}
-	}
-	if text, err = get("/endless", 50*time.Millisecond); err == nil {
-		t.Errorf("an answer without end ended after %d bytes as if it were whole", len(text))
-	}
-	waitFor(t, "the end of the handler", cut.Load)
-
-	cut.Store(false)
-	written.Store(0)
-	c := dial(t, l)
-	c.SetReadBuffer(4 << 10)
-	io.WriteString(c, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
-	waitFor(t, "the end of an answer that nobody reads", cut.Load)
-	if n := written.Load(); n > 1<<20 {
-		t.Errorf("%d bytes are kept for a client that reads none", n)
+		})
 	}
 }
 
@@ -234,7 +264,7 @@ func TestAnswersInTime(t *testing.T) {
 func TestStreamsEnd(t *testing.T) {
 	t.Parallel()
 	var running, most atomic.Int64
-	l := listenWith(t, hasty, true, func(w http.ResponseWriter, r *http.Request) {
+	h := func(w http.ResponseWriter, r *http.Request) {
 		n := running.Add(1)
 		defer running.Add(-1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
@@ -243,61 +273,68 @@ func TestStreamsEnd(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
+		if r.URL.Path == "/never" {
+			<-r.Context().Done()
+			return
+		}
 		w.Write(bytes.Repeat([]byte("x"), 1<<20))
-	})
-	addr := l.ln.Addr().String()
+	}
 	idle := func() bool { return running.Load() == 0 }
 
-	h := dialH2(t, addr)
-	settings, err := h.until(frameSettings, 0, soon)
+	l := listenWith(t, patientBut(func(p *patience) { p.answer, p.idle = aWhile, aWhile }), room{8, 200}, true, h)
+	c := dialH2(t, l.ln.Addr().String())
+	settings, err := c.until(frameSettings, 0, soon)
 	if err != nil || !bytes.Contains(settings, []byte{0, settingStreams, 0, 0, 0, maxStreams}) {
 		t.Errorf("settings %x, %v, want at most %d streams", settings, err, maxStreams)
 	}
-	for range 100 {
-		if _, err := h.request(http.MethodGet, "/", endStream); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ended := map[uint32]bool{}
-	for end := time.Now().Add(soon); len(ended) < 100 && time.Now().Before(end); {
-		kind, stream, _, err := h.read(time.Until(end))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if kind == frameReset {
-			ended[stream] = true
-		}
-	}
-	if len(ended) != 100 || most.Load() > maxStreams {
-		t.Errorf("%d of 100 answers that got no window are over; %d ran at a time", len(ended), most.Load())
+	c.flood(t, 100, "/")
+	if n := c.resets(t, 100); n != 100 || most.Load() > maxStreams {
+		t.Errorf("%d of 100 answers that got no window are over; %d ran at a time", n, most.Load())
 	}
 	waitFor(t, "the end of every handler", idle)
 
-	stream, err := h.request(http.MethodPost, "/", 0)
+	// One that reads nothing at all, not even what the protocol itself says.
+	deaf := dialH2(t, l.ln.Addr().String())
+	deaf.Write(frame(frameSettings, 0, 0, []byte{0, settingWindow, 0x7f, 0xff, 0xff, 0xff}))
+	deaf.Write(frame(frameWindow, 0, 0, []byte{0x7f, 0, 0, 0}))
+	deaf.flood(t, 20, "/")
+	waitFor(t, "the requests", func() bool { return !idle() })
+	waitFor(t, "the end of every handler", idle)
+	waitFor(t, "the end of every connection", func() bool { return l.open() == 0 })
+
+	slow := dialH2(t, listenWith(t, patientBut(func(p *patience) { p.body = aWhile }), room{8, 200}, true, h).ln.Addr().String())
+	stream, err := slow.request(http.MethodPost, "/", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.until(frameHeaders, stream, soon); err != nil {
+	if _, err := slow.until(frameHeaders, stream, soon); err != nil {
 		t.Errorf("a body that does not come: %v", err)
 	}
 
-	// One that reads nothing at all, not even what the protocol itself says.
-	deaf := dialH2(t, addr)
-	deaf.Write(frame(frameSettings, 0, 0, []byte{0, settingWindow, 0x7f, 0xff, 0xff, 0xff}))
-	deaf.Write(frame(frameWindow, 0, 0, []byte{0x7f, 0, 0, 0}))
-	for range 20 {
-		deaf.request(http.MethodGet, "/", endStream)
+	late := dialH2(t, listenWith(t, patientBut(func(p *patience) { p.work = aWhile }), room{8, 200}, true, h).ln.Addr().String())
+	late.flood(t, 3, "/never")
+	if n := late.resets(t, 3); n != 3 {
+		t.Errorf("%d of 3 answers that never are ready are over", n)
 	}
-	waitFor(t, "the requests", func() bool { return running.Load() > 0 })
 	waitFor(t, "the end of every handler", idle)
-	waitFor(t, "the end of every connection", func() bool { return l.open() == 0 })
+
+	// There is room for fewer requests than a connection may have.
+	most.Store(0)
+	l = listenWith(t, patientBut(func(p *patience) { p.work = 10 * aWhile }), room{8, 20}, true, h)
+	crowd := dialH2(t, l.ln.Addr().String())
+	crowd.flood(t, maxStreams, "/never")
+	if n := crowd.resets(t, maxStreams-15); n != maxStreams-15 || most.Load() != 15 || l.gate.flow.refused[refusedAddress].Load() != maxStreams-15 {
+		t.Errorf("%d of %d requests are refused, %d ran, want three quarters of the room", n, maxStreams, most.Load())
+	}
+	crowd.Close()
+	waitFor(t, "the end of every handler", idle)
 }
 
 // TestStopping: what comes while the service stops is sent to another process,
 // but for who asks how it is.
 func TestStopping(t *testing.T) {
 	t.Parallel()
-	l := listenWith(t, usualPatience, false, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "answer") })
+	l := listenWith(t, usualPatience, room{8, 200}, false, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "answer") })
 	c := dial(t, l)
 	in := bufio.NewReader(c)
 	ask := func(path string) (*http.Response, error) {
@@ -327,7 +364,7 @@ func TestStopping(t *testing.T) {
 func TestWhoseTurn(t *testing.T) {
 	t.Parallel()
 	got, reached, goOn := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	l := listenWith(t, usualPatience, false, func(w http.ResponseWriter, r *http.Request) {
+	l := listenWith(t, usualPatience, room{8, 200}, false, func(w http.ResponseWriter, r *http.Request) {
 		close(got)
 		io.Copy(io.Discard, r.Body)
 		close(reached)

@@ -122,6 +122,9 @@ func TestMakeRoom(t *testing.T) {
 			step{from: "192.0.2.2", in: true, goes: 7},  // itself: nobody has more
 			step{from: "192.0.2.9", in: true, goes: 8},  // 2 2 2 1 1
 			step{from: "192.0.2.4", in: true, goes: 4}), // 1 2 2 2 1
+		"of two with as many each makes room for its own": append(append(many(4, step{from: "192.0.2.1", in: true}), many(4, step{from: "192.0.2.2", in: true})...),
+			step{from: "192.0.2.2", in: true, goes: 5},
+			step{from: "192.0.2.1", in: true, goes: 1}),
 		"whom we owe stays, and counts for nobody's harm": append(append(many(5, step{from: "192.0.2.1", owed: true, in: true}), many(3, step{from: "192.0.2.2", in: true})...),
 			step{from: "192.0.2.3", in: true, goes: 6},
 			step{from: "192.0.2.3", in: true, goes: 7},

@@ -95,3 +95,30 @@ func (h *h2) until(kind byte, stream uint32, within time.Duration) ([]byte, erro
 		}
 	}
 }
+
+// flood opens so many streams.
+func (h *h2) flood(t *testing.T, n int, path string) {
+	t.Helper()
+	for range n {
+		if _, err := h.request("GET", path, endStream); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// resets waits until so many streams are reset, and returns how many were.
+func (h *h2) resets(t *testing.T, n int) int {
+	t.Helper()
+	reset := make(map[uint32]bool)
+	for end := time.Now().Add(soon); len(reset) < n && time.Now().Before(end); {
+		kind, stream, _, err := h.read(time.Until(end))
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		if kind == frameReset {
+			reset[stream] = true
+		}
+	}
+	return len(reset)
+}

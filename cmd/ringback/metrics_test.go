@@ -122,6 +122,9 @@ func TestMetricsTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if p, m := s.flows[listenPublic].most.Load(), s.flows[listenManage].most.Load(); int(p) != s.room.each || int(m) != s.room.manage || p == m {
+		t.Errorf("there is room for %d connections, and %d of operators, want %+v", p, m, s.room)
+	}
 	named := map[string]bool{}
 	for _, row := range regexp.MustCompile("(?m)^\\| `ringback_.*$").FindAllString(string(doc), -1) {
 		for _, m := range regexp.MustCompile("`(ringback_[a-z_]+)(?:\\{([a-z,]+)\\})?`").FindAllStringSubmatch(row, -1) {

@@ -88,6 +88,9 @@ func TestStopBeginsNothing(t *testing.T) {
 			return err != nil
 		})
 	}
+	if cut(slow.(*net.TCPConn)) {
+		t.Error("one listener ended after the other")
+	}
 	if status, body, err := get(manage + "/healthz"); err != nil || status != http.StatusOK {
 		t.Errorf("healthz: %d %s %v", status, body, err)
 	}

@@ -23,8 +23,8 @@ const (
 	// are few descriptors it is a quarter: a call that finds none fails and is
 	// made again.
 	callFiles = 256
-	// mostConnections is what memory is for, whatever the limit of files: a
-	// connection takes up to 50 KB while nothing is sent over it.
+	// mostConnections is what memory is for, whatever the limit of files: with
+	// TLS a connection takes about 30 KB while nothing is sent over it.
 	mostConnections = 1 << 15
 	// socketBuffer is what the system may hold of requests that we have not read
 	// and of answers that a client has not. Left to itself it takes megabytes.

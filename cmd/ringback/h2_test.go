@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -121,4 +124,75 @@ func (h *h2) resets(t *testing.T, n int) int {
 		}
 	}
 	return len(reset)
+}
+
+// TestStreamsEnd: a connection of HTTP/2 may have 32 requests at a time, and
+// each ends whatever the client leaves undone.
+func TestStreamsEnd(t *testing.T) {
+	t.Parallel()
+	var running, most atomic.Int64
+	h := func(w http.ResponseWriter, r *http.Request) {
+		n := running.Add(1)
+		defer running.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		if r.URL.Path == "/never" {
+			<-r.Context().Done()
+			return
+		}
+		w.Write(bytes.Repeat([]byte("x"), 1<<20))
+	}
+	idle := func() bool { return running.Load() == 0 }
+
+	l := listenWith(t, patientBut(func(p *patience) { p.answer, p.idle = aWhile, aWhile }), room{8, 200}, true, h)
+	c := dialH2(t, l.ln.Addr().String())
+	settings, err := c.until(frameSettings, 0, soon)
+	if err != nil || !bytes.Contains(settings, []byte{0, settingStreams, 0, 0, 0, maxStreams}) {
+		t.Errorf("settings %x, %v, want at most %d streams", settings, err, maxStreams)
+	}
+	c.flood(t, 100, "/")
+	if n := c.resets(t, 100); n != 100 || most.Load() > maxStreams {
+		t.Errorf("%d of 100 answers that got no window are over; %d ran at a time", n, most.Load())
+	}
+	waitFor(t, "the end of every handler", idle)
+
+	// One that reads nothing at all, not even what the protocol itself says.
+	deaf := dialH2(t, l.ln.Addr().String())
+	deaf.Write(frame(frameSettings, 0, 0, []byte{0, settingWindow, 0x7f, 0xff, 0xff, 0xff}))
+	deaf.Write(frame(frameWindow, 0, 0, []byte{0x7f, 0, 0, 0}))
+	deaf.flood(t, 20, "/")
+	waitFor(t, "the requests", func() bool { return !idle() })
+	waitFor(t, "the end of every handler", idle)
+	waitFor(t, "the end of every connection", func() bool { return l.open() == 0 })
+
+	slow := dialH2(t, listenWith(t, patientBut(func(p *patience) { p.body = aWhile }), room{8, 200}, true, h).ln.Addr().String())
+	stream, err := slow.request(http.MethodPost, "/", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slow.until(frameHeaders, stream, soon); err != nil {
+		t.Errorf("a body that does not come: %v", err)
+	}
+
+	late := dialH2(t, listenWith(t, patientBut(func(p *patience) { p.work = aWhile }), room{8, 200}, true, h).ln.Addr().String())
+	late.flood(t, 3, "/never")
+	if n := late.resets(t, 3); n != 3 {
+		t.Errorf("%d of 3 answers that never are ready are over", n)
+	}
+	waitFor(t, "the end of every handler", idle)
+
+	// There is room for fewer requests than a connection may have.
+	most.Store(0)
+	l = listenWith(t, patientBut(func(p *patience) { p.work = 10 * aWhile }), room{8, 20}, true, h)
+	crowd := dialH2(t, l.ln.Addr().String())
+	crowd.flood(t, maxStreams, "/never")
+	if n := crowd.resets(t, maxStreams-15); n != maxStreams-15 || most.Load() != 15 || l.gate.flow.refused[refusedAddress].Load() != maxStreams-15 {
+		t.Errorf("%d of %d requests are refused, %d ran, want three quarters of the room", n, maxStreams, most.Load())
+	}
+	crowd.Close()
+	waitFor(t, "the end of every handler", idle)
 }

@@ -188,8 +188,7 @@ func (s *Store) eraseKey(ctx context.Context, p consent.Pseudonym) error {
 		case err == nil && len(m.data) == 0:
 			return nil
 		case err == nil:
-			err = s.dir.keys.stream.SecureDeleteMsg(ctx, m.seq)
-			if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			if err := s.expunge(ctx, streamDEK, m, s.dir.keys.stream.SecureDeleteMsg); err != nil {
 				return fmt.Errorf("deleting a data key: %w", err)
 			}
 		case !errors.Is(err, consent.ErrNotFound):
@@ -212,9 +211,9 @@ func (s *Store) reviveKey(ctx context.Context, p consent.Pseudonym) error {
 		return nil
 	}
 	if err == nil {
-		err = s.dir.keys.stream.DeleteMsg(ctx, m.seq)
+		err = s.expunge(ctx, streamDEK, m, s.dir.keys.stream.DeleteMsg)
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	if err != nil {
 		return fmt.Errorf("making room for a new data key: %w", err)
 	}
 	return nil

@@ -105,6 +105,23 @@ func (s *Store) leaderMessage(ctx context.Context, name, subject string) (messag
 	return m, nil
 }
 
+// expunge removes the newest message of a subject with del. The server says of
+// one that somebody else has removed that it could not, as for any failure: so
+// look whether it is still there.
+func (s *Store) expunge(ctx context.Context, stream string, m message, del func(context.Context, uint64) error) error {
+	err := del(ctx, m.seq)
+	if err == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	now, err2 := s.leaderMessage(ctx, s.names.stream(stream), m.subject)
+	if errors.Is(err2, consent.ErrNotFound) || err2 == nil && now.seq != m.seq {
+		return nil
+	}
+	return err
+}
+
 // direct reads the answer to a direct get.
 func direct(reply *nats.Msg) (message, error) {
 	if status := statusOf(reply); status == "404" {

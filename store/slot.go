@@ -52,7 +52,7 @@ func (s *Store) Slot(ctx context.Context, p consent.Pseudonym, id consent.ID, tt
 			return holder == id, until, nil
 		}
 		// Over by our clock, while the server takes a while to forget.
-		if err := s.vacate(ctx, held.seq); err != nil {
+		if err := s.vacate(ctx, held); err != nil {
 			return false, time.Time{}, err
 		}
 	}
@@ -78,7 +78,7 @@ func (s *Store) Release(ctx context.Context, p consent.Pseudonym, id consent.ID)
 	if holder, _ := parseSlot(held.data); holder != id {
 		return nil
 	}
-	return s.vacate(ctx, held.seq)
+	return s.vacate(ctx, held)
 }
 
 // slots are those of a store that has no other process: they end with it.
@@ -127,9 +127,8 @@ func (s *slots) release(p consent.Pseudonym, id consent.ID) {
 
 // vacate removes exactly this message, so that a slot which somebody else has
 // taken since stays theirs.
-func (s *Store) vacate(ctx context.Context, seq uint64) error {
-	err := s.dir.slots.DeleteMsg(ctx, seq)
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+func (s *Store) vacate(ctx context.Context, held message) error {
+	if err := s.expunge(ctx, streamSlot, held, s.dir.slots.DeleteMsg); err != nil {
 		return fmt.Errorf("giving back a slot: %w", err)
 	}
 	return nil

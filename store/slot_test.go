@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -89,6 +90,83 @@ func TestSlotRace(t *testing.T) {
 		if n := winners.Load(); n != 1 {
 			t.Fatalf("%d requests have one person's slot", n)
 		}
+	}
+}
+
+// TestSlotsRunOut lets many find a slot that is over by our clock at once, and
+// many give one back at once: whoever comes second finds it done.
+func TestSlotsRunOut(t *testing.T) {
+	t.Parallel()
+	g := newGround(t)
+	stores, ctx := []*Store{g.open(t), g.open(t)}, t.Context()
+	together := func(call func(s *Store) error) {
+		t.Helper()
+		start := make(chan struct{})
+		var all sync.WaitGroup
+		for i := range 40 {
+			all.Go(func() {
+				<-start
+				if err := call(stores[i%2]); err != nil {
+					t.Errorf("one of many at once: %v", err)
+				}
+			})
+		}
+		close(start)
+		all.Wait()
+	}
+	for round := range 10 {
+		p, first, second := stores[0].Pseudonym(fmt.Sprint("p", round)), consent.NewID(), consent.NewID()
+		if got, _, err := stores[0].Slot(ctx, p, first, time.Minute); !got || err != nil {
+			t.Fatalf("Slot = %v, %v", got, err)
+		}
+		g.clock.forward(61 * time.Second)
+		together(func(s *Store) error {
+			got, _, err := s.Slot(ctx, p, second, time.Minute)
+			if err == nil && !got {
+				err = errors.New("the slot is free and was not taken")
+			}
+			return err
+		})
+		together(func(s *Store) error { return s.Release(ctx, p, second) })
+		if got, _, err := stores[1].Slot(ctx, p, first, time.Minute); !got || err != nil {
+			t.Errorf("Slot after a release = %v, %v", got, err)
+		}
+	}
+}
+
+// TestExpunge removes a message that is there, is gone, has been replaced, or
+// cannot be removed.
+func TestExpunge(t *testing.T) {
+	t.Parallel()
+	s, ctx := newGround(t).open(t), t.Context()
+	p := s.Pseudonym("p")
+	hold := func() message {
+		t.Helper()
+		if got, _, err := s.Slot(ctx, p, consent.NewID(), time.Minute); !got || err != nil {
+			t.Fatalf("Slot = %v, %v", got, err)
+		}
+		held, err := s.lastMessage(ctx, streamSlot, s.names.subject("slot", string(p)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return held
+	}
+	first := hold()
+	for _, what := range []string{"there", "gone"} {
+		if err := s.expunge(ctx, streamSlot, first, s.dir.slots.DeleteMsg); err != nil {
+			t.Errorf("expunge of what is %s: %v", what, err)
+		}
+	}
+	second := hold()
+	if err := s.expunge(ctx, streamSlot, first, s.dir.slots.DeleteMsg); err != nil {
+		t.Errorf("expunge of what was replaced: %v", err)
+	}
+	refusal := errors.New("no")
+	if err := s.expunge(ctx, streamSlot, second, func(context.Context, uint64) error { return refusal }); !errors.Is(err, refusal) {
+		t.Errorf("expunge of what stays = %v, want the server's refusal", err)
+	}
+	if m, err := s.lastMessage(ctx, streamSlot, second.subject); err != nil || m.seq != second.seq {
+		t.Errorf("what was not removed is %d, %v, want %d", m.seq, err, second.seq)
 	}
 }
 

@@ -34,12 +34,11 @@ import (
 )
 
 // Directory is what operators do with clients and people, and the list of
-// requests. Writing an entry of
-// the configuration file is consent.ErrReadOnly.
+// requests. Changing an entry of the configuration file is consent.ErrReadOnly.
 type Directory interface {
 	consent.Directory
-	// PutClient adds or replaces a client.
-	PutClient(ctx context.Context, c *consent.Client) error
+	// AddClient returns consent.ErrExists if there is one of this id.
+	AddClient(ctx context.Context, c *consent.Client) error
 	// ChangeClient changes a client, or leaves it when change returns an
 	// error; consent.ErrNotFound for an unknown one.
 	ChangeClient(ctx context.Context, id string, change func(*consent.Client) error) error
@@ -48,8 +47,13 @@ type Directory interface {
 	// Clients lists in order of id, at most limit after the cursor; next is
 	// the cursor of the following page, "" at the end.
 	Clients(ctx context.Context, after string, limit int) (list []consent.Client, next string, err error)
-	// PutPerson adds or replaces a person.
-	PutPerson(ctx context.Context, p *consent.Person) error
+	// AddPerson returns consent.ErrExists if there is one of this id.
+	AddPerson(ctx context.Context, p *consent.Person) error
+	// LinkPerson lets a client name a person; consent.ErrNotFound if one of
+	// them is unknown.
+	LinkPerson(ctx context.Context, person, client string) error
+	// UnlinkPerson takes that back. The client need not exist any more.
+	UnlinkPerson(ctx context.Context, person, client string) error
 	// RemovePerson erases a person: entry, devices and data key.
 	RemovePerson(ctx context.Context, id string) error
 	// People lists like Clients.

@@ -136,7 +136,7 @@ func (s *Server) create(ctx context.Context, cl *consent.Client) (string, error)
 	if err := s.check(cl); err != nil {
 		return "", err
 	}
-	if err := s.unlike(ctx, cl, true); err != nil {
+	if err := s.unlike(ctx, cl); err != nil {
 		return "", err
 	}
 	secret := ""
@@ -145,11 +145,15 @@ func (s *Server) create(ctx context.Context, cl *consent.Client) (string, error)
 		cl.SecretHashes = []consent.Digest{keys.TokenDigest(secret)}
 	}
 	cl.CreatedAt = s.cfg.Now()
-	if err := s.cfg.Directory.PutClient(ctx, cl); err != nil {
+	err := s.cfg.Directory.AddClient(ctx, cl)
+	if errors.Is(err, consent.ErrExists) {
+		return "", exists("client", cl.ID, "client_id", err)
+	}
+	if err != nil {
 		return "", err
 	}
 	// Two that were added at once did not see each other before.
-	if err := s.unlike(ctx, cl, false); err != nil {
+	if err := s.unlike(ctx, cl); err != nil {
 		return "", errors.Join(err, s.cfg.Directory.RemoveClient(ctx, cl.ID))
 	}
 	return secret, nil
@@ -179,10 +183,9 @@ func (s *Server) offer(p *consent.Policy) Offer {
 	return o
 }
 
-// unlike refuses a name that a person could take for another client's, and the
-// id of a new client if it is taken. Whoever registers clients may give several
-// of them the same name.
-func (s *Server) unlike(ctx context.Context, cl *consent.Client, isNew bool) error {
+// unlike refuses a name that a person could take for another client's. Whoever
+// registers clients may give several of them the same name.
+func (s *Server) unlike(ctx context.Context, cl *consent.Client) error {
 	for after := ""; ; {
 		all, next, err := s.cfg.Directory.Clients(ctx, after, 1000)
 		if err != nil {
@@ -190,8 +193,6 @@ func (s *Server) unlike(ctx context.Context, cl *consent.Client, isNew bool) err
 		}
 		for i := range all {
 			switch other := &all[i]; {
-			case other.ID == cl.ID && isNew:
-				return conflict(fmt.Sprintf("There is a client %s already.", cl.ID), "Choose another client_id, or remove that client first.")
 			case other.ID == cl.ID, other.Name == "", other.Registrant != "" && other.Registrant == cl.Registrant:
 			case details.Confusable(other.Name, cl.Name):
 				return conflict(fmt.Sprintf("People could take the name %q for that of the client %s.", cl.Name, other.ID), "Choose a name that looks different.")
@@ -234,31 +235,39 @@ func (s *Server) remove(ctx context.Context, id string) (n int, err error) {
 // next renewal, so that an agent can be given the new one in peace.
 func (s *Server) renewSecret(c echo.Context) error {
 	ctx := c.Request().Context()
-	cl, err := s.client(ctx, param(c, "id"))
+	secret := keys.NewToken()
+	var cl consent.Client
+	err := s.cfg.Directory.ChangeClient(ctx, param(c, "id"), func(stored *consent.Client) error {
+		if stored.FromDocument || !HasSecret(stored.AuthMethod) {
+			return conflict("The client "+stored.ID+" has no secret: it authenticates with a key of its own.", "Renew the key at the client.")
+		}
+		stored.SecretHashes = append([]consent.Digest{keys.TokenDigest(secret)}, stored.SecretHashes...)
+		if len(stored.SecretHashes) > 2 {
+			stored.SecretHashes = stored.SecretHashes[:2]
+		}
+		cl = *stored
+		return nil
+	})
+	if errors.Is(err, consent.ErrNotFound) {
+		return unknownClient()
+	}
 	if err != nil {
 		return err
 	}
-	if cl.FromDocument || !HasSecret(cl.AuthMethod) {
-		return conflict("The client "+cl.ID+" has no secret: it authenticates with a key of its own.", "Renew the key at the client.")
-	}
-	secret := keys.NewToken()
-	cl.SecretHashes = append([]consent.Digest{keys.TokenDigest(secret)}, cl.SecretHashes...)
-	if len(cl.SecretHashes) > 2 {
-		cl.SecretHashes = cl.SecretHashes[:2]
-	}
-	if err := s.cfg.Directory.PutClient(ctx, cl); err != nil {
-		return err
-	}
-	out := s.clientView(cl)
+	out := s.clientView(&cl)
 	out.Secret = secret
 	return c.JSON(http.StatusOK, out)
+}
+
+func unknownClient() error {
+	return notFound("client", "`ringback client list` shows all of them.")
 }
 
 // client returns a copy of a client.
 func (s *Server) client(ctx context.Context, id string) (*consent.Client, error) {
 	cl, err := s.cfg.Directory.Client(ctx, id)
 	if errors.Is(err, consent.ErrNotFound) {
-		return nil, notFound("client", "`ringback client list` shows all of them.")
+		return nil, unknownClient()
 	}
 	if err != nil {
 		return nil, err

@@ -42,6 +42,12 @@ func conflict(description, next string) *Error {
 	return &Error{Status: http.StatusConflict, Code: "conflict", Description: description, Next: next}
 }
 
+// exists is the conflict with an entry of the same id.
+func exists(kind, id, member string, err error) *Error {
+	return &Error{Status: http.StatusConflict, Code: "conflict", Description: "There is a " + kind + " " + id + " already.",
+		Next: "Choose another " + member + ", or remove that " + kind + " first.", err: err}
+}
+
 // asError turns any error into one that an operator may read.
 func asError(err error) *Error {
 	var own *Error
@@ -55,7 +61,7 @@ func asError(err error) *Error {
 	case errors.Is(err, consent.ErrReadOnly):
 		return &Error{Status: http.StatusConflict, Code: "read_only", Description: sentence(err),
 			Next: "Change the configuration file and send the service SIGHUP.", err: err}
-	case errors.Is(err, consent.ErrTaken), errors.Is(err, consent.ErrInvalid):
+	case errors.Is(err, consent.ErrTaken), errors.Is(err, consent.ErrInvalid), errors.Is(err, consent.ErrExists):
 		return &Error{Status: http.StatusConflict, Code: "conflict", Description: sentence(err), err: err}
 	case errors.Is(err, consent.ErrNotFound):
 		return notFound("entry", "List what there is first.")

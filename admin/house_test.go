@@ -103,9 +103,18 @@ type answer struct {
 // call sends a JSON body ("" is none) with the token.
 func (h *house) call(method, path, body string, change ...func(*http.Request)) answer {
 	h.t.Helper()
-	req, err := http.NewRequestWithContext(h.t.Context(), method, h.url+"/admin/v1"+path, strings.NewReader(body))
+	a, err := h.try(method, path, body, change...)
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	return a
+}
+
+// try is call for those who may not end the test.
+func (h *house) try(method, path, body string, change ...func(*http.Request)) (answer, error) {
+	req, err := http.NewRequestWithContext(h.t.Context(), method, h.url+"/admin/v1"+path, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	if body != "" {
@@ -116,16 +125,16 @@ func (h *house) call(method, path, body string, change ...func(*http.Request)) a
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		h.t.Fatal(err)
+		return answer{}, err
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
-		h.t.Fatal(err)
+		return answer{}, err
 	}
 	a := answer{status: resp.StatusCode, header: resp.Header, text: string(data)}
 	_ = json.Unmarshal(data, &a.body) // exports are no JSON object
-	return a
+	return a, nil
 }
 
 // want calls and insists on a status.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -107,12 +106,11 @@ func (s *Server) addPerson(c echo.Context) error {
 	if err := problems(CheckPerson(p)); err != nil {
 		return err
 	}
-	if _, err := s.cfg.Directory.Person(ctx, p.ID); err == nil {
-		return conflict("There is a person "+p.ID+" already.", "Choose another id, or remove that person first.")
-	} else if !errors.Is(err, consent.ErrNotFound) {
-		return err
+	err = s.cfg.Directory.AddPerson(ctx, p)
+	if errors.Is(err, consent.ErrExists) {
+		return exists("person", p.ID, "id", err)
 	}
-	if err := s.cfg.Directory.PutPerson(ctx, p); err != nil {
+	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusCreated, s.personView(p))
@@ -129,13 +127,7 @@ func (s *Server) linkPerson(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(p.Clients, cl.ID) {
-		p.Clients = append(slices.Clone(p.Clients), cl.ID)
-		if err := s.cfg.Directory.PutPerson(ctx, p); err != nil {
-			return err
-		}
-	}
-	return c.JSON(http.StatusOK, s.personView(p))
+	return s.linked(c, p.ID, s.cfg.Directory.LinkPerson(ctx, p.ID, cl.ID))
 }
 
 // unlinkPerson takes that back. The client need not exist any more.
@@ -145,12 +137,20 @@ func (s *Server) unlinkPerson(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	id := param(c, "client")
-	if slices.Contains(p.Clients, id) {
-		p.Clients = slices.DeleteFunc(slices.Clone(p.Clients), func(v string) bool { return v == id })
-		if err := s.cfg.Directory.PutPerson(ctx, p); err != nil {
-			return err
-		}
+	return s.linked(c, p.ID, s.cfg.Directory.UnlinkPerson(ctx, p.ID, param(c, "client")))
+}
+
+// linked shows a person after a change of their links.
+func (s *Server) linked(c echo.Context, id string, err error) error {
+	if errors.Is(err, consent.ErrNotFound) { // removed meanwhile
+		return notFound("person or client", "`ringback person list` and `ringback client list` show all of them.")
+	}
+	if err != nil {
+		return err
+	}
+	p, err := s.person(c.Request().Context(), id)
+	if err != nil {
+		return err
 	}
 	return c.JSON(http.StatusOK, s.personView(p))
 }

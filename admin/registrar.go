@@ -38,7 +38,7 @@ func (r *Registrar) Add(ctx context.Context, c *consent.Client) (secret string, 
 // and needs one now. consent.ErrNotFound when the client has been removed.
 func (r *Registrar) Replace(ctx context.Context, c *consent.Client) (secret string, err error) {
 	if err = r.s.check(c); err == nil {
-		err = r.s.unlike(ctx, c, false)
+		err = r.s.unlike(ctx, c)
 	}
 	if err != nil {
 		return "", forClient(err)
@@ -94,6 +94,8 @@ func (r *Registrar) room(ctx context.Context, registrant string) error {
 func forClient(err error) error {
 	var e *Error
 	switch {
+	case errors.Is(err, consent.ErrExists): // of a random id
+		return fmt.Errorf("%w: %w", consent.ErrUnavailable, err)
 	case !errors.As(err, &e):
 		return err
 	case e.Status == http.StatusConflict:

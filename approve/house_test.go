@@ -87,7 +87,7 @@ func buildHouse(t testing.TB, serve func(http.Handler) *httptest.Server) *house 
 		"alice": {Phone: alice, Zoneinfo: "Europe/Berlin"}, "bob": {Phone: bob}, "carla": {Phone: carla, Locale: "de-DE"},
 	} {
 		p.ID = id
-		if err := h.PutPerson(t.Context(), &p); err != nil {
+		if err := h.AddPerson(t.Context(), &p); err != nil {
 			t.Fatal(err)
 		}
 	}

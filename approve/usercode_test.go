@@ -141,7 +141,7 @@ func TestOfferUserCodeFails(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	ctx := t.Context()
-	if err := h.PutPerson(ctx, &consent.Person{ID: "dave"}); err != nil {
+	if err := h.AddPerson(ctx, &consent.Person{ID: "dave"}); err != nil {
 		t.Fatal(err)
 	}
 	h.reply(bob, "STOP")

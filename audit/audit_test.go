@@ -152,7 +152,7 @@ func TestErasure(t *testing.T) {
 	}
 
 	// A person added anew has a new key; the old evidence stays unreadable.
-	h.must(h.PutPerson(t.Context(), &consent.Person{ID: alice}))
+	h.must(h.AddPerson(t.Context(), &consent.Person{ID: alice}))
 	h.story(alice, redeemed)
 	if report := h.holds(h.export()); len(report.Decisions) != 1 || report.Erased != 4 {
 		t.Errorf("%d erased, %d decisions, want 4 and 1", report.Erased, len(report.Decisions))

@@ -63,7 +63,7 @@ func (h *house) add() string {
 	h.t.Helper()
 	h.people++
 	id := fmt.Sprintf("person-%d", h.people)
-	h.must(h.PutPerson(h.t.Context(), &consent.Person{ID: id, Name: "Alice"}))
+	h.must(h.AddPerson(h.t.Context(), &consent.Person{ID: id, Name: "Alice"}))
 	return id
 }
 

@@ -101,7 +101,7 @@ func TestMetadataClientPolicy(t *testing.T) {
 			c.Name, c.SecretHashes, c.GrantTypes, c.Mode, c.People, c.PeopleList, c.FromDocument = "", nil, nil, "", "list", []string{"bob"}, true
 		}),
 		keyed(own, key), client(e.url("/secret.json")))
-	if err := h.PutPerson(t.Context(), &consent.Person{ID: "carol", Phone: "+12025550103", Clients: []string{linked}}); err != nil {
+	if err := h.AddPerson(t.Context(), &consent.Person{ID: "carol", Phone: "+12025550103", Clients: []string{linked}}); err != nil {
 		t.Fatal(err)
 	}
 	ask := func(id, person, scope string) *response {

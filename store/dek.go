@@ -40,6 +40,16 @@ var errDamaged = errors.New("damaged, or not written with this person's data key
 // erased person. It is a consent.ErrNotFound.
 var ErrErased = fmt.Errorf("the person was erased: %w", consent.ErrNotFound)
 
+// keyUse says what may be done where a person has no data key.
+type keyUse int
+
+const (
+	keyThere keyUse = iota // nothing: who has none is unknown or was erased
+	keyMade                // one is made, but for somebody who was erased
+	keyNow                 // keyThere, as the leader knows it
+	keyAnew                // one is made, also for somebody who was erased: they are being added
+)
+
 // dataKeys opens and remembers the key of each person. A key is a message
 // that is written once; an empty message in its place says that the person
 // was erased, so that no late writer makes a new key for the same person.
@@ -81,7 +91,11 @@ func (s *Store) dataKey(ctx context.Context, p consent.Pseudonym, create bool) (
 			return key.aead, nil
 		}
 	}
-	wrapped, err := s.wrappedKey(ctx, p, create)
+	use := keyThere
+	if create {
+		use = keyMade
+	}
+	wrapped, err := s.wrappedKey(ctx, p, use)
 	if err != nil {
 		k.opened.Delete(p)
 		return nil, err
@@ -109,7 +123,12 @@ func (s *Store) preloadedKey(ctx context.Context, p consent.Pseudonym) (cipher.A
 	if all := s.dir.keys.preloaded.Load(); all != nil && len((*all)[p]) > 0 {
 		return s.unwrapKey(p, (*all)[p])
 	}
-	wrapped, err := s.wrappedKey(ctx, p, false)
+	return s.storedKey(ctx, p, keyThere)
+}
+
+// storedKey is a person's data key as it is stored, whatever is remembered.
+func (s *Store) storedKey(ctx context.Context, p consent.Pseudonym, use keyUse) (cipher.AEAD, error) {
+	wrapped, err := s.wrappedKey(ctx, p, use)
 	if err != nil {
 		return nil, err
 	}
@@ -126,25 +145,34 @@ func (s *Store) forgetKey(p consent.Pseudonym) {
 	s.recent.dropAll(p)
 }
 
+// keyMessage reads what the leader holds of a key: empty is the mark of erasure.
+func (s *Store) keyMessage(ctx context.Context, p consent.Pseudonym) (message, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	return s.leaderMessage(ctx, s.names.stream(streamDEK), s.names.subject("dek", string(p)))
+}
+
 // wrappedKey reads the stored form of a key, or makes one.
-func (s *Store) wrappedKey(ctx context.Context, p consent.Pseudonym, create bool) ([]byte, error) {
+func (s *Store) wrappedKey(ctx context.Context, p consent.Pseudonym, use keyUse) (_ []byte, err error) {
 	subject := s.names.subject("dek", string(p))
-	for range 3 {
-		m, err := s.lastMessage(ctx, streamDEK, subject)
+	for range writeTries {
+		var m message
+		if use == keyNow || use == keyAnew {
+			m, err = s.keyMessage(ctx, p)
+		} else {
+			m, err = s.lastMessage(ctx, streamDEK, subject)
+		}
 		switch {
 		case err == nil && len(m.data) > 0:
 			return m.data, nil
-		case err == nil && create && s.dir.declared(p):
-			// Erased once, and now in the configuration file again.
-			if err := s.reviveKey(ctx, p); err != nil {
+		case err == nil && (use == keyAnew || use == keyMade && s.dir.declared(p)):
+			// Erased once, and now added or in the configuration file again.
+			if err := s.reviveKey(ctx, m); err != nil {
 				return nil, err
 			}
-			continue
 		case err == nil:
 			return nil, ErrErased
-		case !errors.Is(err, consent.ErrNotFound):
-			return nil, fmt.Errorf("reading a data key: %w", err)
-		case !create:
+		case !errors.Is(err, consent.ErrNotFound), use == keyThere, use == keyNow:
 			return nil, fmt.Errorf("reading a data key: %w", err)
 		}
 		key := make([]byte, 32)
@@ -178,42 +206,36 @@ func (s *Store) unwrapKey(p consent.Pseudonym, wrapped []byte) (cipher.AEAD, err
 }
 
 // eraseKey overwrites the person's key where it lies and leaves a mark that
-// keeps another from being made. It may be called again after any error.
-func (s *Store) eraseKey(ctx context.Context, p consent.Pseudonym) error {
+// keeps another from being made. It may be called again after any error. It
+// reports whether there was a key.
+func (s *Store) eraseKey(ctx context.Context, p consent.Pseudonym) (had bool, err error) {
 	defer s.forgetKey(p)
-	subject := s.names.subject("dek", string(p))
-	for range 10 {
-		m, err := s.lastMessage(ctx, streamDEK, subject)
+	for range writeTries {
+		m, err := s.keyMessage(ctx, p)
 		switch {
 		case err == nil && len(m.data) == 0:
-			return nil
+			return had, nil
 		case err == nil:
+			had = true
 			if err := s.expunge(ctx, streamDEK, m, s.dir.keys.stream.SecureDeleteMsg); err != nil {
-				return fmt.Errorf("deleting a data key: %w", err)
+				return had, fmt.Errorf("deleting a data key: %w", err)
 			}
 		case !errors.Is(err, consent.ErrNotFound):
-			return fmt.Errorf("reading a data key: %w", err)
+			return had, fmt.Errorf("reading a data key: %w", err)
 		}
-		if _, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: subject}); err == nil {
-			return nil
+		if _, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.names.subject("dek", string(p))}); err == nil {
+			return had, nil
 		} else if !isSecond(err) {
-			return fmt.Errorf("marking a data key as erased: %w", err)
+			return had, fmt.Errorf("marking a data key as erased: %w", err)
 		}
 	}
-	return fmt.Errorf("deleting a data key: %w", consent.ErrUnavailable)
+	return had, fmt.Errorf("deleting a data key: %w", consent.ErrUnavailable)
 }
 
-// reviveKey takes the mark of erasure away, so that the person, who is being
+// reviveKey takes a mark of erasure away, so that the person, who is being
 // added anew, gets a new key. What was under the old one stays unreadable.
-func (s *Store) reviveKey(ctx context.Context, p consent.Pseudonym) error {
-	m, err := s.lastMessage(ctx, streamDEK, s.names.subject("dek", string(p)))
-	if errors.Is(err, consent.ErrNotFound) || err == nil && len(m.data) > 0 {
-		return nil
-	}
-	if err == nil {
-		err = s.expunge(ctx, streamDEK, m, s.dir.keys.stream.DeleteMsg)
-	}
-	if err != nil {
+func (s *Store) reviveKey(ctx context.Context, mark message) error {
+	if err := s.expunge(ctx, streamDEK, mark, s.dir.keys.stream.DeleteMsg); err != nil {
 		return fmt.Errorf("making room for a new data key: %w", err)
 	}
 	return nil

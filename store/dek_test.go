@@ -93,13 +93,13 @@ func TestErasure(t *testing.T) {
 	g := newGround(t)
 	a, b, ctx := g.open(t), g.open(t), t.Context()
 	for _, p := range []*consent.Person{alice(), bob()} {
-		if err := a.PutPerson(ctx, p); err != nil {
+		if err := a.AddPerson(ctx, p); err != nil {
 			t.Fatal(err)
 		}
 	}
 	listing := pollClient("agent")
 	listing.People, listing.PeopleList = "list", []string{"alice-7f3a", "bob-11c9"}
-	if err := a.PutClient(ctx, listing); err != nil {
+	if err := a.AddClient(ctx, listing); err != nil {
 		t.Fatal(err)
 	}
 	pa, pb := a.Pseudonym("alice-7f3a"), a.Pseudonym("bob-11c9")
@@ -171,14 +171,18 @@ func TestErasure(t *testing.T) {
 		client, err := a.Client(ctx, "agent")
 		return err == nil && len(client.PeopleList) == 1 && client.PeopleList[0] == "bob-11c9"
 	})
-	if history, err := a.dir.clients.History(ctx, token("agent")); err != nil || len(history) != 1 {
+	clients, err := a.bucket(ctx, bucketClients)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if history, err := clients.History(ctx, token("agent")); err != nil || len(history) != 1 {
 		t.Errorf("%d revisions of the client are left (%v), want the one without the person", len(history), err)
 	}
 
 	// The same person added anew is somebody new: a new key, the past stays
 	// unreadable, the device is not stopped, the number is free.
-	if err := b.PutPerson(ctx, alice()); err != nil {
-		t.Fatalf("PutPerson after erasure: %v", err)
+	if err := b.AddPerson(ctx, alice()); err != nil {
+		t.Fatalf("AddPerson after erasure: %v", err)
 	}
 	if devices, err := b.Devices(ctx, "alice-7f3a"); err != nil || devices[0].Stopped {
 		t.Errorf("Devices = %v, %v", devices, err)
@@ -265,7 +269,7 @@ func TestErasureEmbedded(t *testing.T) {
 	}
 	var req *consent.Request
 	session(func(s *Store) {
-		if err := errors.Join(s.PutPerson(ctx, alice()), s.PutPerson(ctx, bob())); err != nil {
+		if err := errors.Join(s.AddPerson(ctx, alice()), s.AddPerson(ctx, bob())); err != nil {
 			t.Fatal(err)
 		}
 		req = askFor(t, s, "alice-7f3a")
@@ -320,8 +324,8 @@ func TestManyPeopleAtStart(t *testing.T) {
 	for w := range 8 {
 		all.Go(func() {
 			for i := w; i < people; i += 8 {
-				if err := s.PutPerson(ctx, &consent.Person{ID: fmt.Sprint("p", i), Phone: consent.Phone(fmt.Sprint("+120255", 10000+i))}); err != nil {
-					t.Errorf("PutPerson: %v", err)
+				if err := s.AddPerson(ctx, &consent.Person{ID: fmt.Sprint("p", i), Phone: consent.Phone(fmt.Sprint("+120255", 10000+i))}); err != nil {
+					t.Errorf("AddPerson: %v", err)
 					return
 				}
 			}

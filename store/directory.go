@@ -25,16 +25,15 @@ const (
 // directory keeps people, clients, device states and freezes in memory. What
 // it hands out is shared and never changed.
 type directory struct {
-	people, clients, devices, rings jetstream.KeyValue
-	freezes                         jetstream.Stream
-	slots                           jetstream.Stream
+	people, clients, devices, freezes *follower
 
+	rings jetstream.KeyValue
+	slots jetstream.Stream
 	keys  *dataKeys
 	codes codeLocks
 
-	followers struct{ people, clients, devices, freezes *follower }
-	stop      context.CancelFunc
-	done      sync.WaitGroup
+	stop context.CancelFunc
+	done sync.WaitGroup
 
 	mu      sync.RWMutex
 	file    *layer // of the configuration; replaced whole
@@ -56,18 +55,11 @@ func (s *Store) openDirectory(ctx context.Context) error {
 		stopped: map[consent.Pseudonym]map[string]bool{},
 		frozen:  map[consent.Pseudonym]map[string]time.Time{},
 	}
-	for name, kv := range map[string]*jetstream.KeyValue{
-		bucketPeople: &d.people, bucketClients: &d.clients, bucketDevices: &d.devices, bucketKeys: &d.rings,
-	} {
-		var err error
-		if *kv, err = s.bucket(ctx, name); err != nil {
-			return err
-		}
+	var err error
+	if d.rings, err = s.bucket(ctx, bucketKeys); err != nil {
+		return err
 	}
-	for name, stream := range map[string]*jetstream.Stream{
-		streamDEK: &d.keys.stream, streamFreeze: &d.freezes, streamSlot: &d.slots,
-	} {
-		var err error
+	for name, stream := range map[string]*jetstream.Stream{streamDEK: &d.keys.stream, streamSlot: &d.slots} {
 		if *stream, err = s.js.Stream(ctx, s.names.stream(name)); err != nil {
 			return fmt.Errorf("opening stream %s: %w", name, err)
 		}
@@ -76,14 +68,14 @@ func (s *Store) openDirectory(ctx context.Context) error {
 	if err := s.preloadKeys(ctx); err != nil {
 		return err
 	}
-	d.followers.people = s.followBucket(bucketPeople, s.applyPerson)
-	d.followers.clients = s.followBucket(bucketClients, s.applyClient)
-	d.followers.devices = s.followBucket(bucketDevices, s.applyDevice)
-	d.followers.freezes = s.newFollower(s.names.stream(streamFreeze), s.names.subject("freeze")+".", s.applyFreeze)
+	d.people = s.followBucket(bucketPeople, s.applyPerson)
+	d.clients = s.followBucket(bucketClients, s.applyClient)
+	d.devices = s.followBucket(bucketDevices, s.applyDevice)
+	d.freezes = s.newFollower(s.names.stream(streamFreeze), s.names.subject("freeze")+".", s.applyFreeze)
 
 	var running context.Context
 	running, d.stop = context.WithCancel(context.WithoutCancel(ctx))
-	all := []*follower{d.followers.people, d.followers.clients, d.followers.devices, d.followers.freezes}
+	all := []*follower{d.people, d.clients, d.devices, d.freezes}
 	for _, f := range all {
 		d.done.Go(func() { f.run(running) })
 	}
@@ -108,7 +100,9 @@ func (s *Store) closeDirectory() {
 
 func (s *Store) followBucket(name string, apply func(context.Context, string, []byte) error) *follower {
 	bucket := s.names.stream(name)
-	return s.newFollower("KV_"+bucket, "$KV."+bucket+".", apply)
+	f := s.newFollower("KV_"+bucket, "$KV."+bucket+".", apply)
+	f.bucket = true
+	return f
 }
 
 // Client returns the client with this id, or consent.ErrNotFound. The client

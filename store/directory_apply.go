@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/cipher"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,7 +69,11 @@ func (s *Store) applyPerson(ctx context.Context, key string, data []byte) error 
 	p := consent.Pseudonym(key)
 	var e *member
 	if data != nil {
-		person, err := s.openPerson(ctx, p, data)
+		var person *consent.Person
+		aead, err := s.preloadedKey(ctx, p)
+		if err == nil {
+			person, err = s.openPerson(aead, p, data)
+		}
 		switch {
 		case errors.Is(err, consent.ErrNotFound):
 			// Erased: the entry's removal is on its way.
@@ -81,10 +86,9 @@ func (s *Store) applyPerson(ctx context.Context, key string, data []byte) error 
 		}
 	}
 	s.dir.replace(p, e)
-	if e == nil {
-		// Erased here or by another process: do not use the key any longer.
-		s.forgetKey(p)
-	}
+	// Erased here or by another process: do not use the key any longer. Of one
+	// who was added again since, the removal may never arrive.
+	s.forgetKey(p)
 	return nil
 }
 
@@ -99,11 +103,7 @@ func (d *directory) replace(p consent.Pseudonym, e *member) {
 }
 
 // openPerson decrypts what sealPerson wrote.
-func (s *Store) openPerson(ctx context.Context, p consent.Pseudonym, data []byte) (*consent.Person, error) {
-	aead, err := s.preloadedKey(ctx, p)
-	if err != nil {
-		return nil, err
-	}
+func (s *Store) openPerson(aead cipher.AEAD, p consent.Pseudonym, data []byte) (*consent.Person, error) {
 	plain, err := openValue(aead, s.personPlace(p), data)
 	if err != nil {
 		return nil, err
@@ -121,14 +121,10 @@ func (s *Store) openPerson(ctx context.Context, p consent.Pseudonym, data []byte
 	return &stored.Person, nil
 }
 
-func (s *Store) sealPerson(ctx context.Context, p consent.Pseudonym, person *consent.Person) ([]byte, error) {
+func (s *Store) sealPerson(aead cipher.AEAD, p consent.Pseudonym, person *consent.Person) ([]byte, error) {
 	plain, err := json.Marshal(storedPerson{consent.Version, *person})
 	if err != nil {
 		return nil, fmt.Errorf("encoding a person: %w", err)
-	}
-	aead, err := s.dataKey(ctx, p, true)
-	if err != nil {
-		return nil, err
 	}
 	return sealValue(aead, s.personPlace(p), plain), nil
 }

@@ -19,12 +19,12 @@ func TestForgedEntries(t *testing.T) {
 	g := newGround(t)
 	s, ctx := g.open(t), t.Context()
 	for _, p := range []*consent.Person{alice(), bob()} {
-		if err := s.PutPerson(ctx, p); err != nil {
-			t.Fatalf("PutPerson: %v", err)
+		if err := s.AddPerson(ctx, p); err != nil {
+			t.Fatalf("AddPerson: %v", err)
 		}
 	}
-	if err := s.PutClient(ctx, pollClient("good")); err != nil {
-		t.Fatalf("PutClient: %v", err)
+	if err := s.AddClient(ctx, pollClient("good")); err != nil {
+		t.Fatalf("AddClient: %v", err)
 	}
 	nc, err := nats.Connect(g.url)
 	if err != nil {
@@ -37,29 +37,29 @@ func TestForgedEntries(t *testing.T) {
 			t.Fatalf("forging %s: %v", bucket, err)
 		}
 	}
-	kept, err := s.dir.clients.Get(ctx, token("good"))
+	kept, err := s.dir.clients.last(ctx, token("good"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ofAlice, err := s.dir.people.Get(ctx, string(s.Pseudonym("alice-7f3a")))
+	ofAlice, err := s.dir.people.last(ctx, string(s.Pseudonym("alice-7f3a")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	forge(bucketClients, token("evil"), []byte(`{"v":1,"client_id":"evil","people":"any"}`))
-	forge(bucketClients, token("evil-2"), kept.Value())
-	forge(bucketClients, "not+base64", kept.Value())
-	forge(bucketPeople, string(s.Pseudonym("bob-11c9")), ofAlice.Value())
-	forge(bucketPeople, string(s.Pseudonym("mallory")), ofAlice.Value())
+	forge(bucketClients, token("evil-2"), kept.data)
+	forge(bucketClients, "not+base64", kept.data)
+	forge(bucketPeople, string(s.Pseudonym("bob-11c9")), ofAlice.data)
+	forge(bucketPeople, string(s.Pseudonym("mallory")), ofAlice.data)
 	forge(bucketPeople, string(s.Pseudonym("eve")), nil)
 	forge(bucketDevices, "x.y.z", []byte("{"))
 	forge(bucketDevices, "x", []byte("{}"))
 
 	// Whatever it was, the directory goes on and what it knows is true.
-	if err := s.PutClient(ctx, pollClient("later")); err != nil {
-		t.Fatalf("PutClient: %v", err)
+	if err := s.AddClient(ctx, pollClient("later")); err != nil {
+		t.Fatalf("AddClient: %v", err)
 	}
-	if err := s.PutPerson(ctx, &consent.Person{ID: "later"}); err != nil {
-		t.Fatalf("PutPerson: %v", err)
+	if err := s.AddPerson(ctx, &consent.Person{ID: "later"}); err != nil {
+		t.Fatalf("AddPerson: %v", err)
 	}
 	for _, at := range []*Store{s, g.open(t)} {
 		for _, id := range []string{"evil", "evil-2"} {
@@ -87,10 +87,10 @@ func TestNothingPersonalInTheClear(t *testing.T) {
 	s, ctx := g.open(t), t.Context()
 	c := pollClient("agent")
 	c.People, c.PeopleList = "list", []string{"alice-7f3a"}
-	if err := s.PutClient(ctx, c); err != nil {
+	if err := s.AddClient(ctx, c); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.PutPerson(ctx, alice()); err != nil {
+	if err := s.AddPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.LinkPerson(ctx, "alice-7f3a", "agent"); err != nil {

@@ -105,10 +105,10 @@ func TestFile(t *testing.T) {
 	s, ctx := g.open(t), t.Context()
 	stored := alice()
 	stored.Name = "Stored"
-	if err := s.PutPerson(ctx, stored); err != nil {
+	if err := s.AddPerson(ctx, stored); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.PutClient(ctx, pollClient("agent")); err != nil {
+	if err := s.AddClient(ctx, pollClient("agent")); err != nil {
 		t.Fatal(err)
 	}
 	where := func(kind, id string) string { return kind + " " + id + " at ringback.yaml:41" }
@@ -116,7 +116,7 @@ func TestFile(t *testing.T) {
 	inFile.Name = "File"
 	fileAlice := alice()
 	fileAlice.Name = "File"
-	if err := s.SetFile([]consent.Client{*inFile}, []consent.Person{*fileAlice, {ID: "dora"}}, where); err != nil {
+	if err := s.SetFile([]consent.Client{*inFile}, []consent.Person{*fileAlice, {ID: "dora"}, {ID: "eve", Clients: []string{"agent"}}}, where); err != nil {
 		t.Fatalf("SetFile: %v", err)
 	}
 
@@ -130,19 +130,30 @@ func TestFile(t *testing.T) {
 
 	// Its entries are read-only here, and the refusal says where to change them.
 	refusals := map[string]error{
-		"PutClient":    s.PutClient(ctx, pollClient("agent")),
+		"ChangeClient": s.ChangeClient(ctx, "agent", func(*consent.Client) error { return nil }),
 		"RemoveClient": s.RemoveClient(ctx, "agent"),
-		"PutPerson":    s.PutPerson(ctx, alice()),
 		"RemovePerson": s.RemovePerson(ctx, "alice-7f3a"),
 		"LinkPerson":   s.LinkPerson(ctx, "dora", "agent"),
+		"UnlinkPerson": s.UnlinkPerson(ctx, "eve", "agent"),
 	}
 	for name, err := range refusals {
 		if !errors.Is(err, consent.ErrReadOnly) || !strings.Contains(fmt.Sprint(err), "ringback.yaml:41") {
 			t.Errorf("%s = %v, want ErrReadOnly with the line", name, err)
 		}
 	}
-	if err := s.PutPerson(ctx, &consent.Person{ID: "thief", Phone: "+12025550101"}); !errors.Is(err, consent.ErrTaken) {
-		t.Errorf("PutPerson with a number of the file = %v, want ErrTaken", err)
+	if err := errors.Join(s.LinkPerson(ctx, "eve", "agent"), s.UnlinkPerson(ctx, "dora", "agent")); err != nil {
+		t.Errorf("a link that is as the file has it: %v", err)
+	}
+	for what, err := range map[string]error{
+		"AddClient(of the file)": s.AddClient(ctx, pollClient("agent")), "AddPerson(of both)": s.AddPerson(ctx, alice()),
+		"AddPerson(of the file)": s.AddPerson(ctx, &consent.Person{ID: "dora"}),
+	} {
+		if !errors.Is(err, consent.ErrExists) {
+			t.Errorf("%s = %v, want ErrExists", what, err)
+		}
+	}
+	if err := s.AddPerson(ctx, &consent.Person{ID: "thief", Phone: "+12025550101"}); !errors.Is(err, consent.ErrTaken) {
+		t.Errorf("AddPerson with a number of the file = %v, want ErrTaken", err)
 	}
 
 	// A file with mistakes changes nothing and all of them are told.
@@ -182,7 +193,7 @@ func TestNumberOfTwoFiles(t *testing.T) {
 	if err := a.SetFile(nil, []consent.Person{{ID: "one", Phone: "+12025550101"}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.PutPerson(ctx, &consent.Person{ID: "two", Phone: "+12025550101"}); err != nil {
+	if err := b.AddPerson(ctx, &consent.Person{ID: "two", Phone: "+12025550101"}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the stored person", func() bool {
@@ -212,7 +223,7 @@ func TestListsAreStable(t *testing.T) {
 			file = append(file, consent.Person{ID: id})
 			continue
 		}
-		if err := s.PutPerson(ctx, &consent.Person{ID: id}); err != nil {
+		if err := s.AddPerson(ctx, &consent.Person{ID: id}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -233,7 +244,7 @@ func TestListsAreStable(t *testing.T) {
 			break
 		}
 		after = next
-		if err := s.PutPerson(ctx, &consent.Person{ID: fmt.Sprintf("a%02d", i)}); err != nil {
+		if err := s.AddPerson(ctx, &consent.Person{ID: fmt.Sprintf("a%02d", i)}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.RemovePerson(ctx, []string{"p01", "p50", "p02", "p04", "p05", "p07", "p08", "p10", "p11"}[i]); err != nil {

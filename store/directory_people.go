@@ -2,31 +2,20 @@ package store
 
 import (
 	"context"
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"ringback/consent"
 )
 
-// numberClaims is the first token of keys in DEVICES that say whose a number
-// is: numberClaims.<numberID>, written once, the owner's pseudonym.
-const numberClaims = "number"
-
-// claimGrace is the time that a writer has from claiming a number to storing
-// the person. A claim without the person is void only after twice that time.
-const claimGrace = 15 * time.Second
-
-// PutPerson writes a person, new or changed. consent.ErrReadOnly if the
-// configuration file has the person, consent.ErrTaken if the phone number is
-// somebody else's, consent.ErrInvalid if a member cannot be used.
-func (s *Store) PutPerson(ctx context.Context, p *consent.Person) error {
-	if err := s.writable("person", p.ID); err != nil {
-		return err
-	}
+// AddPerson writes a new person, with a data key of their own. Nothing that was
+// kept about an erased person of this id can be read with it. consent.ErrExists
+// if there is a person of this id, also in the configuration file,
+// consent.ErrTaken if the phone number is somebody else's, consent.ErrInvalid
+// if a member cannot be used.
+func (s *Store) AddPerson(ctx context.Context, p *consent.Person) error {
 	person := *p
 	person.FromFile = false
 	person.Clients = slices.Compact(slices.Sorted(slices.Values(p.Clients)))
@@ -36,33 +25,133 @@ func (s *Store) PutPerson(ctx context.Context, p *consent.Person) error {
 	ctx, cancel := context.WithTimeout(ctx, claimGrace)
 	defer cancel()
 	name := s.pseudonym(p.ID)
-	if person.Phone != "" {
-		if owner := s.dir.phoneOwner(person.Phone, person.ID); owner != "" {
-			return taken(person.ID, owner)
+	seq, err := s.dir.people.change(ctx, string(name), func(m message) ([]byte, error) {
+		if err := s.unused("person", p.ID); err != nil {
+			return nil, err
 		}
-		if err := s.claimNumber(ctx, name, person.Phone); err != nil {
-			return fmt.Errorf("writing person %q: %w", p.ID, err)
+		_, _, err := s.openKept(ctx, name, m)
+		switch {
+		case err == nil, errors.Is(err, errEntryVersion):
+			return nil, exists("person", p.ID)
+		case !errors.Is(err, consent.ErrNotFound) && !errors.Is(err, errDamaged):
+			return nil, err
 		}
-	}
-	before := s.dir.kept.phoneOf(s.dir, name)
-	if err := s.reviveKey(ctx, name); err != nil {
-		return fmt.Errorf("writing person %q: %w", p.ID, err)
-	}
-	sealed, err := s.sealPerson(ctx, name, &person)
+		// There is none, or one that nobody can read.
+		if person.Phone != "" {
+			if owner := s.dir.phoneOwner(person.Phone, person.ID); owner != "" {
+				return nil, taken(person.ID, owner)
+			}
+			if err := s.claimNumber(ctx, name, person.Phone); err != nil {
+				return nil, err
+			}
+		}
+		key, err := s.storedKey(ctx, name, keyAnew)
+		if err != nil {
+			return nil, err
+		}
+		return s.sealPerson(key, name, &person)
+	})
 	if err != nil {
-		return fmt.Errorf("writing person %q: %w", p.ID, err)
-	}
-	seq, err := s.dir.people.Put(ctx, string(name), sealed)
-	if err != nil {
-		return fmt.Errorf("writing person %q: %w", p.ID, err)
-	}
-	if err := s.dir.followers.people.wait(ctx, seq); err != nil {
 		return err
 	}
-	if before != "" && before != person.Phone {
-		return s.releaseNumber(ctx, name, before)
+	return s.dir.people.wait(ctx, seq)
+}
+
+// LinkPerson lets a client name a person. consent.ErrNotFound if there is no
+// such person or client, consent.ErrReadOnly if the person comes from the
+// configuration file.
+func (s *Store) LinkPerson(ctx context.Context, person, client string) error {
+	if done, err := s.linkInFile(person, client, true); done {
+		return err
+	}
+	if err := s.clientThere(ctx, client); err != nil {
+		return err
+	}
+	err := s.changePerson(ctx, person, func(p *consent.Person) error {
+		if slices.Contains(p.Clients, client) {
+			return errLeave
+		}
+		p.Clients = append(p.Clients, client)
+		return errors.Join(checkPerson(p)...)
+	})
+	if err != nil {
+		return fmt.Errorf("linking person %q: %w", person, err)
+	}
+	// Who removes the client unlinks whom they see linked.
+	if err := s.clientThere(ctx, client); err != nil {
+		return errors.Join(err, s.unlink(ctx, person, client))
 	}
 	return nil
+}
+
+// UnlinkPerson takes a link back; the client need not exist any more.
+// consent.ErrNotFound if there is no such person, consent.ErrReadOnly if the
+// person comes from the configuration file.
+func (s *Store) UnlinkPerson(ctx context.Context, person, client string) error {
+	if done, err := s.linkInFile(person, client, false); done {
+		return err
+	}
+	if err := s.unlink(ctx, person, client); err != nil {
+		return fmt.Errorf("unlinking person %q: %w", person, err)
+	}
+	return nil
+}
+
+// unlink takes a link out of the stored entry of a person.
+func (s *Store) unlink(ctx context.Context, person, client string) error {
+	return s.changePerson(ctx, person, func(p *consent.Person) error {
+		if !without(&p.Clients, client) {
+			return errLeave
+		}
+		return nil
+	})
+}
+
+// linkInFile reports whether the file has the person, and then returns the
+// refusal to change what it says about a link.
+func (s *Store) linkInFile(person, client string, linked bool) (bool, error) {
+	d := s.dir
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	e, ok := d.file.byID[person]
+	if !ok || slices.Contains(e.person.Clients, client) == linked {
+		return ok, nil
+	}
+	return true, s.readOnly("person", person)
+}
+
+// changePerson changes the stored entry of a person, or leaves it when change
+// returns an error. consent.ErrNotFound if there is none (any more).
+func (s *Store) changePerson(ctx context.Context, id string, change func(*consent.Person) error) error {
+	p := s.pseudonym(id)
+	seq, err := s.dir.people.change(ctx, string(p), func(m message) ([]byte, error) {
+		person, key, err := s.openKept(ctx, p, m)
+		if err != nil {
+			return nil, err
+		}
+		if err := change(person); err != nil {
+			return nil, err
+		}
+		return s.sealPerson(key, p, person)
+	})
+	if err != nil {
+		return err
+	}
+	return s.dir.people.wait(ctx, seq)
+}
+
+// openKept opens what the leader holds of a person, with the key of now. It
+// returns consent.ErrNotFound where there is nobody.
+func (s *Store) openKept(ctx context.Context, p consent.Pseudonym, m message) (*consent.Person, cipher.AEAD, error) {
+	if m.data == nil {
+		return nil, nil, consent.ErrNotFound
+	}
+	key, err := s.storedKey(ctx, p, keyNow)
+	if err != nil {
+		return nil, nil, err
+	}
+	person, err := s.openPerson(key, p, m.data)
+	return person, key, err
 }
 
 // RemovePerson erases a person: the entry, the devices, and the data key
@@ -75,66 +164,58 @@ func (s *Store) RemovePerson(ctx context.Context, id string) error {
 	if err := s.writable("person", id); err != nil {
 		return err
 	}
-	p := s.pseudonym(id)
-	_, err := s.dir.people.Get(ctx, string(p))
-	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+	p, hadKey := s.pseudonym(id), false
+	if never, err := s.neverKept(ctx, p); never || err != nil {
+		return errors.Join(err, consent.ErrNotFound)
+	}
+	hadEntry, err := s.dir.people.remove(ctx, string(p), func(entry message) error {
+		var phone consent.Phone
+		if person, _, err := s.openKept(ctx, p, entry); err == nil {
+			phone = person.Phone
+		}
+		erased, err := s.eraseKey(ctx, p)
+		if err != nil {
+			return err
+		}
+		hadKey = hadKey || erased
+		return s.removeTraces(ctx, id, p, phone)
+	})
+	if err != nil {
 		return fmt.Errorf("erasing a person: %w", err)
 	}
-	entry := err == nil
-	m, err := s.lastMessage(ctx, streamDEK, s.names.subject("dek", string(p)))
-	if err != nil && !errors.Is(err, consent.ErrNotFound) {
-		return fmt.Errorf("erasing a person: %w", err)
-	}
-	key := err == nil && len(m.data) > 0
-	phone := s.dir.kept.phoneOf(s.dir, p)
-
-	// The entry first, so that no process lets anybody name the person. Its
-	// second removal makes every process forget a key that it may have read
-	// until the end.
-	if entry || key {
-		if err := s.removeKey(ctx, s.dir.people, s.dir.followers.people, string(p)); err != nil {
-			return fmt.Errorf("erasing a person: %w", err)
-		}
-		if err := s.eraseKey(ctx, p); err != nil {
-			return fmt.Errorf("erasing a person: %w", err)
-		}
-		if err := s.removeKey(ctx, s.dir.people, s.dir.followers.people, string(p)); err != nil {
-			return fmt.Errorf("erasing a person: %w", err)
-		}
-	}
-	if err := s.removeTraces(ctx, id, p, phone); err != nil {
-		return fmt.Errorf("erasing a person: %w", err)
-	}
-	if !entry && !key {
+	if !hadEntry && !hadKey {
 		return consent.ErrNotFound
 	}
 	return nil
+}
+
+// neverKept reports whether there never was an entry or key of p.
+func (s *Store) neverKept(ctx context.Context, p consent.Pseudonym) (bool, error) {
+	m, err := s.dir.people.last(ctx, string(p))
+	if err != nil || m.seq > 0 {
+		return false, err
+	}
+	_, err = s.keyMessage(ctx, p)
+	if errors.Is(err, consent.ErrNotFound) {
+		return true, nil
+	}
+	return false, err
 }
 
 // removeTraces removes what the directory holds about a person beside the
 // entry itself.
 func (s *Store) removeTraces(ctx context.Context, id string, p consent.Pseudonym, phone consent.Phone) error {
 	d := s.dir
-	d.mu.RLock()
-	var devices, clients []string
-	for device := range d.stopped[p] {
-		devices = append(devices, device)
+	if err := s.removeDevices(ctx, p); err != nil {
+		return fmt.Errorf("removing devices: %w", err)
 	}
-	for name, c := range d.kept.clients {
-		if slices.Contains(c.PeopleList, id) {
-			clients = append(clients, name)
-		}
+	if err := d.clients.catchUp(ctx); err != nil {
+		return err
 	}
-	d.mu.RUnlock()
-	for _, device := range devices {
-		if err := s.removeKey(ctx, d.devices, d.followers.devices, string(p)+"."+device); err != nil {
-			return fmt.Errorf("removing devices: %w", err)
-		}
-	}
-	for _, name := range clients {
+	for _, name := range d.listing(id) {
 		err := s.changeClient(ctx, name, func(c *consent.Client) error {
 			if !without(&c.PeopleList, id) {
-				return consent.ErrNotFound
+				return errLeave
 			}
 			return nil
 		})
@@ -153,80 +234,6 @@ func (s *Store) removeTraces(ctx context.Context, id string, p consent.Pseudonym
 	return s.thaw(ctx, p)
 }
 
-// claimNumber makes p the owner of a number, in all processes. It returns
-// consent.ErrTaken if somebody else is.
-func (s *Store) claimNumber(ctx context.Context, p consent.Pseudonym, phone consent.Phone) error {
-	key := numberClaims + "." + s.numberID(phone)
-	for range writeTries {
-		_, err := s.dir.devices.Create(ctx, key, []byte(p))
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, jetstream.ErrKeyExists) {
-			return fmt.Errorf("claiming a phone number: %w", err)
-		}
-		claim, err := s.dir.devices.Get(ctx, key)
-		if errors.Is(err, jetstream.ErrKeyNotFound) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("claiming a phone number: %w", err)
-		}
-		owner := consent.Pseudonym(claim.Value())
-		if owner != p {
-			has, err := s.hasNumber(ctx, owner, phone)
-			if err != nil {
-				return fmt.Errorf("claiming a phone number: %w", err)
-			}
-			// The owner may be about to be stored.
-			if has || s.cfg.Now().Sub(claim.Created()) < 2*claimGrace {
-				return fmt.Errorf("the phone number %w; if that person was removed a moment ago, try again in a minute", consent.ErrTaken)
-			}
-		}
-		// Also our own claim is made again, so that its time is now.
-		_, err = s.dir.devices.Update(ctx, key, []byte(p), claim.Revision())
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-			return fmt.Errorf("claiming a phone number: %w", err)
-		}
-	}
-	return fmt.Errorf("claiming a phone number: %w", consent.ErrUnavailable)
-}
-
-// hasNumber reads whether the stored entry of p has the number.
-func (s *Store) hasNumber(ctx context.Context, p consent.Pseudonym, phone consent.Phone) (bool, error) {
-	kept, err := s.dir.people.Get(ctx, string(p))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	person, err := s.openPerson(ctx, p, kept.Value())
-	if errors.Is(err, consent.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil && person.Phone == phone, err
-}
-
-// releaseNumber gives a number back if p owns it.
-func (s *Store) releaseNumber(ctx context.Context, p consent.Pseudonym, phone consent.Phone) error {
-	key := numberClaims + "." + s.numberID(phone)
-	claim, err := s.dir.devices.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) || err == nil && string(claim.Value()) != string(p) {
-		return nil
-	}
-	if err == nil {
-		err = s.dir.devices.Purge(ctx, key, jetstream.LastRevision(claim.Revision()))
-	}
-	if err != nil && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-		return fmt.Errorf("releasing a phone number: %w", err)
-	}
-	return nil
-}
-
 // phoneOwner returns the id of somebody other than person who has the
 // number, or "".
 func (d *directory) phoneOwner(phone consent.Phone, person string) string {
@@ -238,16 +245,6 @@ func (d *directory) phoneOwner(phone consent.Phone, person string) string {
 				return e.person.ID
 			}
 		}
-	}
-	return ""
-}
-
-// phoneOf returns the number of a person of this layer, or "".
-func (l *layer) phoneOf(d *directory, p consent.Pseudonym) consent.Phone {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if e, ok := l.byPseudonym[p]; ok {
-		return e.person.Phone
 	}
 	return ""
 }
@@ -264,4 +261,27 @@ func (d *directory) linked(client string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// listing lists the stored clients that name a person.
+func (d *directory) listing(person string) []string {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var out []string
+	for id, c := range d.kept.clients {
+		if slices.Contains(c.PeopleList, person) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// without removes all v from a list, which it does not share with anybody
+// afterwards, and reports whether there was one.
+func without(list *[]string, v string) bool {
+	if !slices.Contains(*list, v) {
+		return false
+	}
+	*list = slices.DeleteFunc(slices.Clone(*list), func(x string) bool { return x == v })
+	return true
 }

@@ -16,11 +16,11 @@ import (
 func TestPerson(t *testing.T) {
 	t.Parallel()
 	s, ctx := newGround(t).open(t), t.Context()
-	if err := s.PutPerson(ctx, alice()); err != nil {
-		t.Fatalf("PutPerson: %v", err)
+	if err := s.AddPerson(ctx, alice()); err != nil {
+		t.Fatalf("AddPerson: %v", err)
 	}
-	if err := s.PutPerson(ctx, bob()); err != nil {
-		t.Fatalf("PutPerson: %v", err)
+	if err := s.AddPerson(ctx, bob()); err != nil {
+		t.Fatalf("AddPerson: %v", err)
 	}
 	find := []struct {
 		kind  consent.HintKind
@@ -48,25 +48,17 @@ func TestPerson(t *testing.T) {
 		t.Errorf("PersonOf: %v (-want +got):\n%s", err, diff)
 	}
 
-	// A changed number leaves the old one free.
-	changed := alice()
-	changed.Phone = "+12025550199"
-	if err := s.PutPerson(ctx, changed); err != nil {
-		t.Fatalf("PutPerson: %v", err)
-	}
-	if p, err := s.Find(ctx, consent.HintPhone, "+12025550101"); !errors.Is(err, consent.ErrNotFound) {
-		t.Errorf("Find(old number) = %v, %v, want ErrNotFound", p, err)
-	}
-	b := bob()
-	b.Phone = "+12025550101"
-	if err := s.PutPerson(ctx, b); err != nil {
-		t.Errorf("PutPerson with a number that was given up: %v", err)
-	}
 	if err := s.RemovePerson(ctx, "alice-7f3a"); err != nil {
 		t.Fatalf("RemovePerson: %v", err)
 	}
 	if p, err := s.Person(ctx, "alice-7f3a"); !errors.Is(err, consent.ErrNotFound) {
 		t.Errorf("Person after RemovePerson = %v, %v, want ErrNotFound", p, err)
+	}
+	if p, err := s.Find(ctx, consent.HintPhone, "+12025550101"); !errors.Is(err, consent.ErrNotFound) {
+		t.Errorf("Find(number of a removed person) = %v, %v, want ErrNotFound", p, err)
+	}
+	if err := s.AddPerson(ctx, &consent.Person{ID: "heir", Phone: "+12025550101"}); err != nil {
+		t.Errorf("AddPerson with a number that was given up: %v", err)
 	}
 	if err := s.RemovePerson(ctx, "alice-7f3a"); !errors.Is(err, consent.ErrNotFound) {
 		t.Errorf("second RemovePerson = %v, want ErrNotFound", err)
@@ -80,8 +72,8 @@ func TestEmailOfTwoFindsNobody(t *testing.T) {
 	t.Parallel()
 	s, ctx := newGround(t).open(t), t.Context()
 	for _, id := range []string{"one", "two"} {
-		if err := s.PutPerson(ctx, &consent.Person{ID: id, Email: "family@example.com"}); err != nil {
-			t.Fatalf("PutPerson: %v", err)
+		if err := s.AddPerson(ctx, &consent.Person{ID: id, Email: "family@example.com"}); err != nil {
+			t.Fatalf("AddPerson: %v", err)
 		}
 	}
 	if p, err := s.Find(ctx, consent.HintEmail, "family@example.com"); !errors.Is(err, consent.ErrNotFound) {
@@ -103,14 +95,14 @@ func TestPhoneHasOneOwner(t *testing.T) {
 			if i%2 == 1 {
 				s = b
 			}
-			err := s.PutPerson(ctx, &consent.Person{ID: id, Phone: "+4915112345678"})
+			err := s.AddPerson(ctx, &consent.Person{ID: id, Phone: "+4915112345678"})
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
 			case err == nil:
 				wins = append(wins, id)
 			case !errors.Is(err, consent.ErrTaken):
-				t.Errorf("PutPerson(%s) = %v, want ErrTaken", id, err)
+				t.Errorf("AddPerson(%s) = %v, want ErrTaken", id, err)
 			case strings.Contains(err.Error(), "15112345678"):
 				t.Errorf("the error tells the number: %v", err)
 			}
@@ -134,12 +126,12 @@ func TestPhoneHasOneOwner(t *testing.T) {
 		t.Fatalf("claimNumber: %v", err)
 	}
 	late := &consent.Person{ID: "late", Phone: phone}
-	if err := b.PutPerson(ctx, late); !errors.Is(err, consent.ErrTaken) {
-		t.Errorf("PutPerson beside a fresh claim = %v, want ErrTaken", err)
+	if err := b.AddPerson(ctx, late); !errors.Is(err, consent.ErrTaken) {
+		t.Errorf("AddPerson beside a fresh claim = %v, want ErrTaken", err)
 	}
 	g.clock.forward(time.Minute)
-	if err := b.PutPerson(ctx, late); err != nil {
-		t.Errorf("PutPerson after a void claim: %v", err)
+	if err := b.AddPerson(ctx, late); err != nil {
+		t.Errorf("AddPerson after a void claim: %v", err)
 	}
 }
 
@@ -147,8 +139,8 @@ func TestDevices(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	s, ctx := g.open(t), t.Context()
-	if err := s.PutPerson(ctx, alice()); err != nil {
-		t.Fatalf("PutPerson: %v", err)
+	if err := s.AddPerson(ctx, alice()); err != nil {
+		t.Fatalf("AddPerson: %v", err)
 	}
 	if err := s.SetFile(nil, []consent.Person{{ID: "carol"}}, nil); err != nil {
 		t.Fatalf("SetFile: %v", err)
@@ -195,8 +187,8 @@ func TestClient(t *testing.T) {
 	c := pollClient("https://agent.example/client?x=*.>&y=%20")
 	c.SecretHashes = []consent.Digest{{1, 2, 3}}
 	c.People, c.PeopleList = "list", []string{"alice-7f3a"}
-	if err := s.PutClient(ctx, c); err != nil {
-		t.Fatalf("PutClient: %v", err)
+	if err := s.AddClient(ctx, c); err != nil {
+		t.Fatalf("AddClient: %v", err)
 	}
 	got, err := s.Client(ctx, c.ID)
 	if err != nil {
@@ -235,7 +227,7 @@ func TestChangeClient(t *testing.T) {
 			t.Errorf("ChangeClient(%q) = %v, want ErrNotFound", id, err)
 		}
 	}
-	if err := s.PutClient(ctx, pollClient("agent")); err != nil {
+	if err := s.AddClient(ctx, pollClient("agent")); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.ChangeClient(ctx, "agent", rename("New")); err != nil {
@@ -289,15 +281,15 @@ func TestLink(t *testing.T) {
 	g := newGround(t)
 	s, other, ctx := g.open(t), g.open(t), t.Context()
 	for _, p := range []*consent.Person{alice(), bob()} {
-		if err := s.PutPerson(ctx, p); err != nil {
-			t.Fatalf("PutPerson: %v", err)
+		if err := s.AddPerson(ctx, p); err != nil {
+			t.Fatalf("AddPerson: %v", err)
 		}
 	}
 	var clients []string
 	for i := range 8 {
 		clients = append(clients, fmt.Sprintf("agent-%d", i))
-		if err := s.PutClient(ctx, pollClient(clients[i])); err != nil {
-			t.Fatalf("PutClient: %v", err)
+		if err := s.AddClient(ctx, pollClient(clients[i])); err != nil {
+			t.Fatalf("AddClient: %v", err)
 		}
 	}
 	eventually(t, "the last client elsewhere", func() bool {
@@ -336,8 +328,8 @@ func TestLink(t *testing.T) {
 	if err := s.RemoveClient(ctx, clients[3]); err != nil {
 		t.Fatalf("RemoveClient: %v", err)
 	}
-	if err := s.PutClient(ctx, pollClient(clients[3])); err != nil {
-		t.Fatalf("PutClient: %v", err)
+	if err := s.AddClient(ctx, pollClient(clients[3])); err != nil {
+		t.Fatalf("AddClient: %v", err)
 	}
 	eventually(t, "the link's removal", func() bool {
 		c, err := s.Client(ctx, clients[3])

@@ -21,6 +21,9 @@ const (
 	followRetry = time.Second
 )
 
+// operation is the header of a message in a bucket that stands for a removal.
+const operation = "KV-Operation"
+
 // errBehind is returned when the stream is further than what has arrived.
 var errBehind = errors.New("the stream is ahead of its follower")
 
@@ -30,6 +33,7 @@ type follower struct {
 	s      *Store
 	stream string // its name on the server
 	prefix string // of subjects; the rest is the key
+	bucket bool   // it keeps earlier revisions, and a removal is a message
 	// apply takes one message into memory. data is nil for a removed key. An
 	// error means that it cannot be done now and is tried again.
 	apply func(ctx context.Context, key string, data []byte) error
@@ -169,5 +173,5 @@ func (f *follower) follow(ctx context.Context) error {
 
 // removed reports whether a message stands for the end of its key.
 func removed(h nats.Header) bool {
-	return h.Get("KV-Operation") != "" || h.Get(jetstream.MarkerReasonHeader) != ""
+	return h.Get(operation) != "" || h.Get(jetstream.MarkerReasonHeader) != ""
 }

@@ -23,7 +23,7 @@ func TestServerRestart(t *testing.T) {
 		t.Fatalf("Init: %v", err)
 	}
 	a, b, ctx := g.open(t), g.open(t), t.Context()
-	if err := a.PutPerson(ctx, alice()); err != nil {
+	if err := a.AddPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the other store following", func() bool {
@@ -44,14 +44,14 @@ func TestServerRestart(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer cancel()
-	if err := a.PutPerson(short, bob()); err == nil {
-		t.Error("PutPerson succeeded while the server was away")
+	if err := a.AddPerson(short, bob()); err == nil {
+		t.Error("AddPerson succeeded while the server was away")
 	}
 	g.serve(t, port)
 	eventually(t, "writing after the restart", func() bool {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		return a.PutPerson(ctx, bob()) == nil
+		return a.AddPerson(ctx, bob()) == nil
 	})
 	eventually(t, "the other store following", func() bool {
 		_, err := b.Person(ctx, "bob-11c9")
@@ -90,7 +90,7 @@ func TestWaitEnds(t *testing.T) {
 	s := newGround(t).open(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := s.dir.followers.people.wait(ctx, 1<<40); !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.dir.people.wait(ctx, 1<<40); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("wait = %v, want its context's end", err)
 	}
 }

@@ -2,20 +2,12 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"ringback/consent"
 )
-
-// writeTries bounds the retries of a change that others interfere with.
-const writeTries = 8
 
 // SetFile replaces the entries of the configuration file, all or none. They
 // come before stored entries of the same id and are read-only here. where
@@ -74,124 +66,51 @@ func (s *Store) writable(kind, id string) error {
 	return nil
 }
 
-// PutClient writes a client, new or changed. consent.ErrReadOnly if the
-// configuration file has it, consent.ErrInvalid if it cannot be used.
-func (s *Store) PutClient(ctx context.Context, c *consent.Client) error {
-	if err := s.writable("client", c.ID); err != nil {
-		return err
-	}
-	if err := errors.Join(checkClient(c)...); err != nil {
-		return err
-	}
-	stored := *c
-	stored.FromFile = false
-	if stored.CreatedAt.IsZero() {
-		stored.CreatedAt = s.cfg.Now().UTC().Truncate(time.Second)
-	}
-	sealed, err := s.sealClient(&stored)
-	if err != nil {
-		return err
-	}
-	seq, err := s.dir.clients.Put(ctx, token(c.ID), sealed)
-	if err != nil {
-		return fmt.Errorf("writing client %q: %w", c.ID, err)
-	}
-	return s.dir.followers.clients.wait(ctx, seq)
-}
-
-// RemoveClient removes a client and every link to it, so that a later client
-// of the same id may name nobody. consent.ErrNotFound if there is none,
-// consent.ErrReadOnly if the configuration file has it.
-func (s *Store) RemoveClient(ctx context.Context, id string) error {
-	if err := s.writable("client", id); err != nil {
-		return err
-	}
-	if !isGraphic(id) {
-		return consent.ErrNotFound
-	}
-	_, err := s.dir.clients.Get(ctx, token(id))
-	missing := errors.Is(err, jetstream.ErrKeyNotFound)
-	if err != nil && !missing {
-		return fmt.Errorf("removing client %q: %w", id, err)
-	}
-	if !missing {
-		if err := s.removeKey(ctx, s.dir.clients, s.dir.followers.clients, token(id)); err != nil {
-			return fmt.Errorf("removing client %q: %w", id, err)
-		}
-	}
-	for _, person := range s.dir.linked(id) {
-		if _, err := s.changePerson(ctx, person, func(p *consent.Person) bool { return without(&p.Clients, id) }); err != nil && !errors.Is(err, consent.ErrNotFound) {
-			return fmt.Errorf("unlinking client %q: %w", id, err)
-		}
-	}
-	if missing {
-		return consent.ErrNotFound
+// unused returns consent.ErrExists if the file has the entry.
+func (s *Store) unused(kind, id string) error {
+	if s.writable(kind, id) != nil {
+		return exists(kind, id)
 	}
 	return nil
 }
 
-// LinkPerson lets a client name a person. consent.ErrNotFound if there is no
-// such person or client, consent.ErrReadOnly if the person comes from the
-// configuration file.
-func (s *Store) LinkPerson(ctx context.Context, person, client string) error {
-	if err := s.writable("person", person); err != nil {
-		return err
-	}
-	if _, err := s.Client(ctx, client); err != nil {
-		return fmt.Errorf("client %q: %w", client, err)
-	}
-	seq, err := s.changePerson(ctx, person, func(p *consent.Person) bool {
-		if slices.Contains(p.Clients, client) {
-			return false
-		}
-		p.Clients = append(slices.Clone(p.Clients), client)
-		return true
-	})
-	if err != nil {
-		return fmt.Errorf("linking person %q: %w", person, err)
-	}
-	return s.dir.followers.people.wait(ctx, seq)
+func exists(kind, id string) error {
+	return fmt.Errorf("%s %q %w: choose another id, or remove the one that is there first", kind, id, consent.ErrExists)
 }
 
-// changePerson changes the stored entry of a person unless change returns
-// false, and returns the sequence of the write, 0 for none.
-func (s *Store) changePerson(ctx context.Context, id string, change func(*consent.Person) bool) (uint64, error) {
-	p := s.pseudonym(id)
-	for range writeTries {
-		kept, err := s.dir.people.Get(ctx, string(p))
-		if errors.Is(err, jetstream.ErrKeyNotFound) {
-			return 0, consent.ErrNotFound
-		}
-		if err != nil {
-			return 0, err
-		}
-		person, err := s.openPerson(ctx, p, kept.Value())
-		if err != nil {
-			return 0, err
-		}
-		if !change(person) {
-			return 0, nil
-		}
-		if err := errors.Join(checkPerson(person)...); err != nil {
-			return 0, err
-		}
-		sealed, err := s.sealPerson(ctx, p, person)
-		if err != nil {
-			return 0, err
-		}
-		seq, err := s.dir.people.Update(ctx, string(p), sealed, kept.Revision())
-		if !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-			return seq, err
-		}
+// AddClient writes a new client. consent.ErrExists if there is one of this id,
+// also in the configuration file, consent.ErrInvalid if it cannot be used.
+func (s *Store) AddClient(ctx context.Context, c *consent.Client) error {
+	if err := errors.Join(checkClient(c)...); err != nil {
+		return err
 	}
-	return 0, consent.ErrUnavailable
+	added := *c
+	added.FromFile = false
+	if added.CreatedAt.IsZero() {
+		added.CreatedAt = s.cfg.Now().UTC().Truncate(time.Second)
+	}
+	seq, err := s.dir.clients.change(ctx, token(c.ID), func(m message) ([]byte, error) {
+		if err := s.unused("client", c.ID); err != nil {
+			return nil, err
+		}
+		if m.data != nil { // one that cannot be read is as if it were not there
+			if _, err := s.openClient(c.ID, m.data); err == nil || errors.Is(err, errEntryVersion) {
+				return nil, exists("client", c.ID)
+			}
+		}
+		return s.sealClient(&added)
+	})
+	if err != nil {
+		return err
+	}
+	return s.dir.clients.wait(ctx, seq)
 }
 
 // ChangeClient changes a stored client, or leaves it when change returns an
-// error. Unlike PutClient it never brings back one that was removed meanwhile.
-// change may be called again after others have interfered. consent.ErrNotFound
-// if there is no such client, consent.ErrReadOnly if the configuration file has
-// it, consent.ErrInvalid if it could not be used.
+// error. It never brings back one that was removed meanwhile. change may be
+// called again after others have interfered. consent.ErrNotFound if there is
+// no such client, consent.ErrReadOnly if the configuration file has it,
+// consent.ErrInvalid if it could not be used.
 func (s *Store) ChangeClient(ctx context.Context, id string, change func(*consent.Client) error) error {
 	if err := s.writable("client", id); err != nil {
 		return err
@@ -207,88 +126,71 @@ func (s *Store) ChangeClient(ctx context.Context, id string, change func(*consen
 	})
 }
 
-// changeClient changes the stored entry of a client unless change returns an
-// error, and removes its earlier revisions: they may name an erased person.
+// changeClient is ChangeClient for any stored client, and without a check.
 func (s *Store) changeClient(ctx context.Context, id string, change func(*consent.Client) error) error {
-	for range writeTries {
-		kept, err := s.dir.clients.Get(ctx, token(id))
-		if errors.Is(err, jetstream.ErrKeyNotFound) {
-			return consent.ErrNotFound
+	seq, err := s.dir.clients.change(ctx, token(id), func(m message) ([]byte, error) {
+		if m.data == nil {
+			return nil, consent.ErrNotFound
 		}
+		c, err := s.openClient(id, m.data)
 		if err != nil {
-			return err
-		}
-		c, err := s.openClient(id, kept.Value())
-		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := change(c); err != nil {
-			return err
+			return nil, err
 		}
-		sealed, err := s.sealClient(c)
-		if err != nil {
-			return err
-		}
-		m := &nats.Msg{
-			Subject: "$KV." + s.names.stream(bucketClients) + "." + token(id),
-			Header:  nats.Header{jetstream.MsgRollup: {jetstream.MsgRollupSubject}},
-			Data:    sealed,
-		}
-		ack, err := s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(kept.Revision()))
-		if err == nil {
-			return s.dir.followers.clients.wait(ctx, ack.Sequence)
-		}
-		if !isOvertaken(err) {
-			return err
-		}
-	}
-	return consent.ErrUnavailable
-}
-
-// removeKey removes a key with its history and waits until memory knows.
-func (s *Store) removeKey(ctx context.Context, kv jetstream.KeyValue, f *follower, key string) error {
-	if err := kv.Purge(ctx, key); err != nil {
-		return err
-	}
-	// The answer does not name the marker's sequence; the stream does.
-	status, err := kv.Status(ctx)
+		c.ID, c.FromFile = id, false
+		return s.sealClient(c)
+	})
 	if err != nil {
 		return err
 	}
-	return f.wait(ctx, status.(*jetstream.KeyValueBucketStatus).StreamInfo().State.LastSeq)
+	return s.dir.clients.wait(ctx, seq)
 }
 
-// StopDevice records that a device takes no more messages, or takes them
-// again. consent.ErrNotFound for an unknown person or device.
-func (s *Store) StopDevice(ctx context.Context, person, device string, stopped bool) error {
-	devices, err := s.Devices(ctx, person)
-	if err != nil {
+// RemoveClient removes a client and every link to it, so that a later client
+// of the same id may name nobody. It may be called again after an error.
+// consent.ErrNotFound if there is none, consent.ErrReadOnly if the
+// configuration file has it.
+func (s *Store) RemoveClient(ctx context.Context, id string) error {
+	if err := s.writable("client", id); err != nil {
 		return err
 	}
-	at := slices.IndexFunc(devices, func(d consent.Device) bool { return d.ID == device })
-	if at < 0 {
+	if !isGraphic(id) {
 		return consent.ErrNotFound
 	}
-	if devices[at].Stopped == stopped {
+	d := s.dir
+	had, err := d.clients.remove(ctx, token(id), func(message) error {
+		if err := d.people.catchUp(ctx); err != nil {
+			return err
+		}
+		for _, person := range d.linked(id) {
+			if err := s.unlink(ctx, person, id); err != nil && !errors.Is(err, consent.ErrNotFound) {
+				return fmt.Errorf("unlinking person %q: %w", person, err)
+			}
+		}
 		return nil
-	}
-	data, err := json.Marshal(storedDevice{consent.Version, stopped, s.cfg.Now().UTC()})
+	})
 	if err != nil {
-		return fmt.Errorf("encoding a device: %w", err)
+		return fmt.Errorf("removing client %q: %w", id, err)
 	}
-	seq, err := s.dir.devices.Put(ctx, string(s.Pseudonym(person))+"."+device, data)
-	if err != nil {
-		return fmt.Errorf("writing a device: %w", err)
+	if !had {
+		return consent.ErrNotFound
 	}
-	return s.dir.followers.devices.wait(ctx, seq)
+	return nil
 }
 
-// without removes all v from a list, which it does not share with anybody
-// afterwards, and reports whether there was one.
-func without(list *[]string, v string) bool {
-	if !slices.Contains(*list, v) {
-		return false
+// clientThere returns consent.ErrNotFound if there is no such client now.
+func (s *Store) clientThere(ctx context.Context, id string) error {
+	if s.writable("client", id) != nil {
+		return nil // the file has it
 	}
-	*list = slices.DeleteFunc(slices.Clone(*list), func(x string) bool { return x == v })
-	return true
+	m, err := s.dir.clients.last(ctx, token(id))
+	if err == nil && m.data == nil {
+		err = consent.ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("client %q: %w", id, err)
+	}
+	return nil
 }

@@ -37,7 +37,7 @@ func (s *Store) Freeze(ctx context.Context, p consent.Pseudonym, client string, 
 	if err != nil {
 		return fmt.Errorf("writing a freeze: %w", err)
 	}
-	return s.dir.followers.freezes.wait(ctx, ack.Sequence)
+	return s.dir.freezes.wait(ctx, ack.Sequence)
 }
 
 // frozen lists the clients that may not ask the person, and until when. Nil
@@ -62,7 +62,11 @@ func (s *Store) frozen(p consent.Pseudonym) map[string]time.Time {
 // thaw forgets every freeze of an erased person. Other processes forget when
 // it is over; nobody asks them about this person any more.
 func (s *Store) thaw(ctx context.Context, p consent.Pseudonym) error {
-	if err := s.dir.freezes.Purge(ctx, jetstream.WithPurgeSubject(s.names.subject("freeze", string(p), "*"))); err != nil {
+	stream, err := s.js.Stream(ctx, s.dir.freezes.stream)
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(s.names.subject("freeze", string(p), "*")))
+	}
+	if err != nil {
 		return fmt.Errorf("removing freezes: %w", err)
 	}
 	s.dir.mu.Lock()

@@ -121,7 +121,7 @@ func TestPlacesStay(t *testing.T) {
 	const number = "cpohasdsjl3cqc2f"
 	unmarked := func(text string) string { return strings.Replace(text, `,"from_file":true`, "", 1) }
 
-	must(s.PutPerson(ctx, goldenAlice()))
+	must(s.AddPerson(ctx, goldenAlice()))
 	check(sealed(lastIn(t, s, "KV_ringback_PEOPLE"), "ringback.people."+alicePseudonym), "$KV.ringback_PEOPLE."+alicePseudonym, unmarked(goldenPersonText))
 	check(lastIn(t, s, "KV_ringback_DEVICES"), "$KV.ringback_DEVICES.number."+number, alicePseudonym)
 	key := lastIn(t, s, "ringback_DEK")
@@ -130,7 +130,7 @@ func TestPlacesStay(t *testing.T) {
 		t.Errorf("a data key has %d bytes", n)
 	}
 
-	must(s.PutClient(ctx, goldenAgent()))
+	must(s.AddClient(ctx, goldenAgent()))
 	client := lastIn(t, s, "KV_ringback_CLIENTS")
 	const clientToken = "aHR0cHM6Ly9hZ2VudC5leGFtcGxlL2NsaWVudD94PTE"
 	plain, err := goldenVault(t).Unwrap(client.Data, "ringback.clients."+clientToken)

@@ -197,7 +197,7 @@ func checkDirectory(t *testing.T, s *Store) {
 		}
 	}
 
-	if u, _, err := s.readUserCode(ctx, alicePseudonym); err != nil || !u.At.Equal(goldenNow.Truncate(time.Second)) || !u.Change.Done ||
+	if u, err := s.readUserCode(ctx, alicePseudonym); err != nil || !u.At.Equal(goldenNow.Truncate(time.Second)) || !u.Change.Done ||
 		!cmp.Equal(u.Guesses, []consent.CodeGuess{{Party: "d4f0bc5a29de06b5", At: goldenNow}}) {
 		t.Errorf("the user code of alice is %+v, %v", u, err)
 	}
@@ -213,8 +213,8 @@ func checkDirectory(t *testing.T, s *Store) {
 		t.Errorf("freezes (-want +got):\n%s", diff)
 	}
 	// Whose number it is, so that nobody else gets it.
-	if err := s.PutPerson(ctx, &consent.Person{ID: "mallory", Phone: "+12025550101"}); !errors.Is(err, consent.ErrTaken) {
-		t.Errorf("PutPerson with the number of alice = %v, want %v", err, consent.ErrTaken)
+	if err := s.AddPerson(ctx, &consent.Person{ID: "mallory", Phone: "+12025550101"}); !errors.Is(err, consent.ErrTaken) {
+		t.Errorf("AddPerson with the number of alice = %v, want %v", err, consent.ErrTaken)
 	}
 	if err := s.claimNumber(ctx, erinPseudonym, "+12025550102"); !errors.Is(err, consent.ErrTaken) {
 		t.Errorf("claiming the number of bob = %v, want %v", err, consent.ErrTaken)

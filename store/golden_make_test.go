@@ -63,10 +63,10 @@ func furnish(t *testing.T, s *Store) {
 	ring, err := os.ReadFile("../keys/testdata/ring.sealed")
 	must(err)
 	must(s.SaveKeys(ctx, ring, 0))
-	must(s.PutClient(ctx, goldenAgent()))
-	must(s.PutClient(ctx, goldenAcme()))
+	must(s.AddClient(ctx, goldenAgent()))
+	must(s.AddClient(ctx, goldenAcme()))
 	for _, p := range []*consent.Person{goldenAlice(), goldenBob(), {ID: "carol"}, {ID: "erin", Name: "Erin", Phone: "+12025550103"}} {
-		must(s.PutPerson(ctx, p))
+		must(s.AddPerson(ctx, p))
 	}
 	must(s.StopDevice(ctx, "alice", "cpohasdsjl3cqc2f", true))
 	must(s.StopDevice(ctx, "bob", "console", true))

@@ -85,7 +85,7 @@ func TestEvidenceIsWrittenOnce(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	s, ctx := g.open(t), t.Context()
-	if err := s.PutPerson(ctx, alice()); err != nil {
+	if err := s.AddPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
 	p, id := s.Pseudonym("alice-7f3a"), consent.NewID()
@@ -127,7 +127,7 @@ func TestFacts(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	s, ctx := g.open(t), t.Context()
-	if err := s.PutPerson(ctx, alice()); err != nil {
+	if err := s.AddPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
 	const requests = 700 // more than one batch of facts
@@ -195,7 +195,7 @@ func TestForgedFacts(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	s, ctx := g.open(t), t.Context()
-	if err := s.PutPerson(ctx, alice()); err != nil {
+	if err := s.AddPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
 	req := askFor(t, s, "alice-7f3a")

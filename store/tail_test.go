@@ -14,7 +14,7 @@ import (
 func TestTail(t *testing.T) {
 	t.Parallel()
 	s, ctx := newAlone(t).open(t), t.Context()
-	if err := s.PutPerson(ctx, alice()); err != nil {
+	if err := s.AddPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
 	const facts = 40

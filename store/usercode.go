@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/cipher"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/json"
@@ -12,9 +13,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"ringback/consent"
 )
@@ -95,7 +93,7 @@ func (s *Store) HasUserCode(ctx context.Context, person string) (bool, error) {
 	if e == nil {
 		return false, consent.ErrNotFound
 	}
-	u, _, err := s.readUserCode(ctx, e.pseudonym)
+	u, err := s.readUserCode(ctx, e.pseudonym)
 	if err != nil {
 		return false, fmt.Errorf("looking for a user code: %w", err)
 	}
@@ -129,7 +127,7 @@ func (s *Store) OfferUserCode(ctx context.Context, person string, until time.Tim
 // when it is over.
 func (s *Store) CodeChange(ctx context.Context, id [16]byte) (consent.CodeChange, error) {
 	p := consent.NewPseudonym(id[:])
-	u, _, err := s.readUserCode(ctx, p)
+	u, err := s.readUserCode(ctx, p)
 	if err != nil {
 		return consent.CodeChange{}, fmt.Errorf("reading a change of a user code: %w", err)
 	}
@@ -209,39 +207,44 @@ func (s *Store) userCode(p consent.Pseudonym, code consent.Secret) []byte {
 	return s.cfg.Vault.MAC("user-code", string(p)+string(code))
 }
 
-// readUserCode reads what the leader has, and the sequence to write after.
-// Who never had anything has an empty one. consent.ErrNotFound for somebody
-// whom the directory does not know.
-func (s *Store) readUserCode(ctx context.Context, p consent.Pseudonym) (u storedUserCode, seq uint64, err error) {
+// readUserCode reads what the leader has. Who never had anything has an empty
+// one. consent.ErrNotFound for somebody whom the directory does not know.
+func (s *Store) readUserCode(ctx context.Context, p consent.Pseudonym) (u storedUserCode, err error) {
 	if _, err := s.PersonOf(ctx, p); err != nil {
-		return u, 0, err
+		return u, err
 	}
-	aead, err := s.dataKey(ctx, p, true)
-	if err != nil {
-		return u, 0, err
+	m, err := s.dir.devices.last(ctx, userCodeKey(p))
+	if err != nil || len(m.data) == 0 {
+		return u, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	subject := s.userCodeSubject(p)
-	m, err := s.leaderMessage(ctx, "KV_"+s.names.stream(bucketDevices), subject)
-	if errors.Is(err, consent.ErrNotFound) || err == nil && len(m.data) == 0 {
-		return u, m.seq, nil
+	key, err := s.storedKey(ctx, p, keyNow)
+	if errors.Is(err, consent.ErrNotFound) { // erased, and its removal is on its way
+		return u, nil
 	}
 	if err != nil {
-		return u, 0, fmt.Errorf("%w: %w", consent.ErrUnavailable, err)
+		return u, err
 	}
-	plain, err := openValue(aead, subject, m.data)
+	return s.openUserCode(ctx, key, p, m)
+}
+
+// openUserCode decrypts what replaceUserCode wrote. What cannot be read is as if
+// it were not there.
+func (s *Store) openUserCode(ctx context.Context, key cipher.AEAD, p consent.Pseudonym, m message) (u storedUserCode, err error) {
+	if len(m.data) == 0 {
+		return u, nil
+	}
+	plain, err := openValue(key, s.userCodeSubject(p), m.data)
 	if err == nil {
 		err = json.Unmarshal(plain, &u)
 	}
 	if err != nil { // of an erased person of the same id, or forged
 		s.skipped(ctx, "user code of "+string(p), err)
-		return storedUserCode{}, m.seq, nil
+		return storedUserCode{}, nil
 	}
 	if u.V != consent.Version {
-		return u, 0, errEntryVersion
+		return storedUserCode{}, errEntryVersion
 	}
-	return u, m.seq, nil
+	return u, nil
 }
 
 // changeUserCode is replaceUserCode for those who do not hold the lock.
@@ -250,56 +253,49 @@ func (s *Store) changeUserCode(ctx context.Context, p consent.Pseudonym, change 
 	return s.replaceUserCode(ctx, p, change)
 }
 
-// replaceUserCode writes what change makes of the stored one, in the place of
-// every earlier revision. When change returns an error, nothing is written.
+// replaceUserCode writes what change makes of the stored one. When change
+// returns an error, nothing is written. Who was erased meanwhile has no key.
 func (s *Store) replaceUserCode(ctx context.Context, p consent.Pseudonym, change func(*storedUserCode) error) error {
-	for range writeTries {
-		u, seq, err := s.readUserCode(ctx, p)
+	if _, err := s.PersonOf(ctx, p); err != nil {
+		return err
+	}
+	_, err := s.dir.devices.change(ctx, userCodeKey(p), func(m message) ([]byte, error) {
+		use := keyNow
+		if s.dir.declared(p) { // nobody adds those of the file
+			use = keyAnew
+		}
+		key, err := s.storedKey(ctx, p, use)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		u, err := s.openUserCode(ctx, key, p, m)
+		if err != nil {
+			return nil, err
 		}
 		if err := change(&u); err != nil {
-			return err
+			return nil, err
 		}
 		u.V = consent.Version
 		plain, err := json.Marshal(u)
 		if err != nil {
-			return fmt.Errorf("encoding a user code: %w", err)
+			return nil, fmt.Errorf("encoding a user code: %w", err)
 		}
-		aead, err := s.dataKey(ctx, p, true)
-		if err != nil {
-			return err
-		}
-		subject := s.userCodeSubject(p)
-		m := &nats.Msg{
-			Subject: subject,
-			Header:  nats.Header{jetstream.MsgRollup: {jetstream.MsgRollupSubject}},
-			Data:    sealValue(aead, subject, plain),
-		}
-		_, err = s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(seq))
-		switch {
-		case err == nil:
-			return nil
-		case !isOvertaken(err):
-			return fmt.Errorf("%w: %w", consent.ErrUnavailable, err)
-		}
-	}
-	return consent.ErrUnavailable
+		return sealValue(key, s.userCodeSubject(p), plain), nil
+	})
+	return err
 }
 
-// removeUserCode removes all of it.
+// removeUserCode removes all of it, of somebody whose key is gone. It is
+// written also where there is none, so that no change under way makes one.
 func (s *Store) removeUserCode(ctx context.Context, p consent.Pseudonym) error {
-	key := userCodes + "." + string(p)
-	_, err := s.dir.devices.Get(ctx, key)
-	if err == nil {
-		err = s.dir.devices.Purge(ctx, key)
-	}
-	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+	if _, err := s.dir.devices.write(ctx, userCodeKey(p), nil); err != nil {
 		return fmt.Errorf("removing a user code: %w", err)
 	}
 	return nil
 }
 
+func userCodeKey(p consent.Pseudonym) string { return userCodes + "." + string(p) }
+
 func (s *Store) userCodeSubject(p consent.Pseudonym) string {
-	return "$KV." + s.names.stream(bucketDevices) + "." + userCodes + "." + string(p)
+	return s.dir.devices.prefix + userCodeKey(p)
 }

@@ -52,7 +52,7 @@ func TestUserCode(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	a, b, ctx := g.open(t), g.open(t), t.Context()
-	if err := a.PutPerson(ctx, alice()); err != nil {
+	if err := a.AddPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
 	in := []consent.Person{{ID: "frida"}}
@@ -102,7 +102,7 @@ func TestUserCodeGuesses(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	s, ctx := g.open(t), t.Context()
-	if err := s.PutPerson(ctx, alice()); err != nil {
+	if err := s.AddPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
 	person := alice().ID
@@ -150,7 +150,7 @@ func TestUserCodeRace(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	a, b, ctx := g.open(t), g.open(t), t.Context()
-	if err := a.PutPerson(ctx, alice()); err != nil {
+	if err := a.AddPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
 	person := alice().ID
@@ -199,7 +199,7 @@ func TestCodeChange(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	s, ctx := g.open(t), t.Context()
-	if err := s.PutPerson(ctx, alice()); err != nil {
+	if err := s.AddPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
 	offer := func() [16]byte {
@@ -272,7 +272,7 @@ func TestUserCodeAtRest(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	s, ctx := g.open(t), t.Context()
-	if err := s.PutPerson(ctx, alice()); err != nil {
+	if err := s.AddPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
 	p := s.Pseudonym(alice().ID)
@@ -307,11 +307,11 @@ func TestUserCodeAtRest(t *testing.T) {
 	}
 
 	// Somebody with the server's credentials gives alice bob's code.
-	if err := s.PutPerson(ctx, bob()); err != nil {
+	if err := s.AddPerson(ctx, bob()); err != nil {
 		t.Fatal(err)
 	}
 	choose(t, s, bob().ID, "bobs-own-code")
-	bobs, err := s.dir.devices.Get(ctx, userCodes+"."+string(s.Pseudonym(bob().ID)))
+	bobs, err := s.dir.devices.last(ctx, userCodeKey(s.Pseudonym(bob().ID)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,7 +320,7 @@ func TestUserCodeAtRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	for _, forged := range [][]byte{bobs.Value(), []byte(`{"v":1}`), {0}} {
+	for _, forged := range [][]byte{bobs.data, []byte(`{"v":1}`), {0}} {
 		if _, err := nc.Request(s.userCodeSubject(p), forged, 5*time.Second); err != nil {
 			t.Fatal(err)
 		}
@@ -343,7 +343,7 @@ func TestUserCodeAtRest(t *testing.T) {
 	if _, err := s.TryUserCode(ctx, "agent", alice().ID, treeCode); !errors.Is(err, consent.ErrNotFound) {
 		t.Errorf("TryUserCode for an erased person = %v, want ErrNotFound", err)
 	}
-	if err := s.PutPerson(ctx, alice()); err != nil {
+	if err := s.AddPerson(ctx, alice()); err != nil {
 		t.Fatal(err)
 	}
 	if got := try(t, s, "agent", alice().ID, treeCode); got != "wrong" {

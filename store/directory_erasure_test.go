@@ -196,3 +196,25 @@ func TestUnseenErasure(t *testing.T) {
 		t.Errorf("the other process seals with the key of who was erased: %v", err)
 	}
 }
+
+// TestFreezeOfSomebodyElse erases somebody who does not want to be asked by a
+// client: a later person of the same id is somebody else, in every process.
+func TestFreezeOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	g := newGround(t)
+	a, b, ctx := g.open(t), g.open(t), t.Context()
+	p, until := a.Pseudonym(alice().ID), g.clock.now().Add(time.Hour)
+	if err := errors.Join(a.AddPerson(ctx, alice()), a.Freeze(ctx, p, "agent", until)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the freeze elsewhere", func() bool { return b.frozen(p) != nil })
+	if err := errors.Join(a.RemovePerson(ctx, alice().ID), a.AddPerson(ctx, alice())); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*Store{a, b} {
+		eventually(t, "the end of the freeze", func() bool { return s.frozen(p) == nil })
+	}
+	if again := g.open(t); again.frozen(p) != nil {
+		t.Error("the freeze is there again after a restart")
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"ringback/consent"
@@ -20,24 +19,26 @@ const thawTTL = time.Minute
 // Freeze stops client from asking the person until the time given. A later
 // end that is already there stays; a time that is over ends the freeze.
 func (s *Store) Freeze(ctx context.Context, p consent.Pseudonym, client string, until time.Time) error {
-	now := s.cfg.Now()
 	ttl := thawTTL
-	if until.After(now) {
-		if s.frozen(p)[client].After(until) {
-			return nil
-		}
-		ttl = seconds(until.Sub(now))
+	lasts := until.After(s.cfg.Now())
+	if lasts {
+		ttl = seconds(until.Sub(s.cfg.Now()))
 	}
 	text, err := until.UTC().MarshalText()
 	if err != nil {
 		return fmt.Errorf("encoding a freeze: %w", err)
 	}
-	m := &nats.Msg{Subject: s.names.subject("freeze", string(p), token(client)), Data: text}
-	ack, err := s.js.PublishMsg(ctx, m, jetstream.WithMsgTTL(ttl))
+	seq, err := s.dir.freezes.change(ctx, string(p)+"."+token(client), func(m message) ([]byte, error) {
+		var there time.Time
+		if lasts && there.UnmarshalText(m.data) == nil && there.After(until) {
+			return nil, errLeave
+		}
+		return text, nil
+	}, jetstream.WithMsgTTL(ttl))
 	if err != nil {
 		return fmt.Errorf("writing a freeze: %w", err)
 	}
-	return s.dir.freezes.wait(ctx, ack.Sequence)
+	return s.dir.freezes.wait(ctx, seq)
 }
 
 // frozen lists the clients that may not ask the person, and until when. Nil
@@ -59,20 +60,24 @@ func (s *Store) frozen(p consent.Pseudonym) map[string]time.Time {
 	return out
 }
 
-// thaw forgets every freeze of an erased person. Other processes forget when
-// it is over; nobody asks them about this person any more.
+// thaw ends every freeze of an erased person, as if they had done so: a later
+// person of the same id is somebody else, in every process.
 func (s *Store) thaw(ctx context.Context, p consent.Pseudonym) error {
-	stream, err := s.js.Stream(ctx, s.dir.freezes.stream)
-	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSubject(s.names.subject("freeze", string(p), "*")))
+	text, err := time.Time{}.MarshalText()
+	if err != nil {
+		return fmt.Errorf("encoding a freeze: %w", err)
+	}
+	list, err := s.dir.freezes.keys(ctx, string(p)+".*")
+	var seq uint64
+	for _, key := range list {
+		if seq, err = s.dir.freezes.write(ctx, key, text, jetstream.WithMsgTTL(thawTTL)); err != nil {
+			break
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("removing freezes: %w", err)
+		return fmt.Errorf("ending freezes: %w", err)
 	}
-	s.dir.mu.Lock()
-	defer s.dir.mu.Unlock()
-	delete(s.dir.frozen, p)
-	return nil
+	return s.dir.freezes.wait(ctx, seq)
 }
 
 // applyFreeze takes one message of FREEZE into memory.

@@ -220,6 +220,29 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
+// TestFreezeAtOnce has two processes freeze for different times: the later end
+// stays, whoever comes first.
+func TestFreezeAtOnce(t *testing.T) {
+	t.Parallel()
+	g := newGround(t)
+	a, b, ctx := g.open(t), g.open(t), t.Context()
+	now := g.clock.now().Truncate(time.Second)
+	for round := range 20 {
+		p := a.Pseudonym(fmt.Sprint("p", round))
+		freeze := func(s *Store, d time.Duration) func() {
+			return func() {
+				if err := s.Freeze(ctx, p, "agent", now.Add(d)); err != nil {
+					t.Errorf("Freeze: %v", err)
+				}
+			}
+		}
+		together(freeze(a, time.Hour), freeze(b, 24*time.Hour), freeze(a, 2*time.Hour))
+		for _, s := range []*Store{a, b} {
+			eventually(t, "the later end", func() bool { return s.frozen(p)["agent"].Equal(now.Add(24 * time.Hour)) })
+		}
+	}
+}
+
 func TestSigningKeys(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)

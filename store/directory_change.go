@@ -56,10 +56,16 @@ func (f *follower) changeAfter(ctx context.Context, key, guard string, edit func
 			return 0, err
 		}
 		data, err := edit(m)
-		if errors.Is(err, errLeave) {
+		switch {
+		case errors.Is(err, errLeave):
 			return m.seq, nil
-		}
-		if err != nil {
+		case errors.Is(err, errDamaged):
+			// The key may be that of somebody who was added since.
+			if now, err := f.last(ctx, guard); err == nil && now.seq != m.seq {
+				continue
+			}
+			return 0, err
+		case err != nil:
 			return 0, err
 		}
 		seq, err := f.write(ctx, key, data, append(opts, jetstream.WithExpectLastSequenceForSubject(m.seq, f.prefix+guard))...)

@@ -7,6 +7,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"ringback/consent"
 )
@@ -111,69 +115,141 @@ func TestAddOnce(t *testing.T) {
 	}
 }
 
+// paused calls before, once, with the first write of a subject that it is to
+// look out for: between what that write rests on and the write itself.
+type paused struct {
+	jetstream.JetStream
+	subject string
+	before  func()
+	writes  int // how often that subject was written
+}
+
+func (p *paused) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	if m.Subject == p.subject {
+		if p.writes++; p.writes == 1 {
+			p.before()
+		}
+	}
+	return p.JetStream.PublishMsg(ctx, m, opts...)
+}
+
+// pause has s call before in the middle of the next change of a key, and
+// returns how often that key is written.
+func pause(s *Store, f *follower, key string, before func()) (writes *int) {
+	p := &paused{JetStream: s.js, subject: f.prefix + key}
+	p.before = func() { s.js = p.JetStream; before(); s.js = p }
+	s.js = p
+	return &p.writes
+}
+
 // TestChangeOfTheRemoved removes what is being changed, while it is changed,
-// and adds somebody of the same id: no change finds its way to them.
+// and adds somebody of the same id: no change brings anything back.
 func TestChangeOfTheRemoved(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	s, other, ctx := g.open(t), g.open(t), t.Context()
-	id, p := alice().ID, s.Pseudonym(alice().ID)
-	person := map[string]func(meanwhile func()) error{
-		"entry": func(meanwhile func()) error {
-			return s.changePerson(ctx, id, func(p *consent.Person) error { meanwhile(); p.Name = "Changed"; return nil })
-		},
-		"user code": func(meanwhile func()) error {
-			return s.changeUserCode(ctx, p, func(u *storedUserCode) error { meanwhile(); u.Code = []byte("code"); return nil })
-		},
-		"guard of devices": func(meanwhile func()) error {
-			_, err := s.dir.devices.change(ctx, deviceGuard(p), func(m message) ([]byte, error) {
-				m, err := s.dir.people.last(ctx, string(p))
-				if meanwhile(); err == nil && m.data == nil {
-					err = consent.ErrNotFound
-				}
-				return []byte(`{"v":1,"stopped":true}`), err
-			})
-			return err
-		},
+	id, p, real := alice().ID, s.Pseudonym(alice().ID), s.js
+	number := s.numberID(alice().Phone)
+	if err := s.AddClient(ctx, pollClient("agent")); err != nil {
+		t.Fatal(err)
 	}
-	for what, change := range person {
+	linked := alice()
+	linked.Clients = []string{"agent"}
+	of := map[string]struct {
+		f      *follower
+		key    string
+		change func() error
+	}{
+		"link":    {s.dir.people, string(p), func() error { return s.LinkPerson(ctx, id, "agent") }},
+		"unlink":  {s.dir.people, string(p), func() error { return s.UnlinkPerson(ctx, id, "agent") }},
+		"console": {s.dir.devices, deviceGuard(p), func() error { return s.StopDevice(ctx, id, channelConsole, true) }},
+		"number":  {s.dir.devices, string(p) + "." + number, func() error { return s.StopDevice(ctx, id, number, true) }},
+		"offer": {s.dir.devices, userCodeKey(p), func() error {
+			_, err := s.OfferUserCode(ctx, id, g.clock.now().Add(time.Minute))
+			return err
+		}},
+		"guess": {s.dir.devices, userCodeKey(p), func() error {
+			_, err := s.TryUserCode(ctx, "agent", id, "guess")
+			return err
+		}},
+	}
+	for what, row := range of {
 		for _, remover := range []*Store{s, other} {
-			if err := s.AddPerson(ctx, alice()); err != nil {
-				t.Fatal(err)
-			}
-			err := change(func() {
-				if err := remover.RemovePerson(ctx, id); err != nil && !errors.Is(err, consent.ErrNotFound) {
-					t.Error(err)
+			for again, want := range map[bool]error{false: consent.ErrNotFound, true: nil} {
+				before := alice()
+				if what == "unlink" {
+					before = linked
 				}
-			})
-			if !errors.Is(err, consent.ErrNotFound) {
-				t.Errorf("%s of somebody who is erased meanwhile: %v, want ErrNotFound", what, err)
+				if err := s.AddPerson(ctx, before); err != nil {
+					t.Fatal(err)
+				}
+				writes := pause(s, row.f, row.key, func() {
+					if err := remover.RemovePerson(ctx, id); err != nil {
+						t.Error(err)
+					}
+					if !again {
+						return
+					}
+					if err := remover.AddPerson(ctx, before); err != nil {
+						t.Error(err)
+					}
+				})
+				err := row.change()
+				s.js = real
+				if !errors.Is(err, want) || *writes == 0 {
+					t.Errorf("%s, added again %v: %v after %d writes, want %v", what, again, err, *writes, want)
+				}
+				if !again {
+					wantErased(t, s, p)
+					continue
+				}
+				if _, _, err := openKeptOf(ctx, s, p); err != nil {
+					t.Errorf("%s: the new entry cannot be read: %v", what, err)
+				}
+				if err := s.RemovePerson(ctx, id); err != nil {
+					t.Fatal(err)
+				}
 			}
-			wantErased(t, s, p)
+		}
+	}
+}
 
-			// Again, and added anew meanwhile: the change is of the new one, or
-			// of nobody.
-			if err := s.AddPerson(ctx, alice()); err != nil {
-				t.Fatal(err)
-			}
-			turns := 0
-			err = change(func() {
-				if turns++; turns > 1 {
-					return
+// TestKeyOfTheRemoved removes somebody after their entry was read and before
+// their key is.
+func TestKeyOfTheRemoved(t *testing.T) {
+	t.Parallel()
+	g := newGround(t)
+	s, ctx := g.open(t), t.Context()
+	id, p := alice().ID, s.Pseudonym(alice().ID)
+	for again, want := range map[bool]error{false: consent.ErrNotFound, true: nil} {
+		if err := s.AddPerson(ctx, alice()); err != nil {
+			t.Fatal(err)
+		}
+		turns := 0
+		_, err := s.dir.people.change(ctx, string(p), func(m message) ([]byte, error) {
+			if turns++; turns == 1 {
+				err := s.RemovePerson(ctx, id)
+				if again {
+					err = errors.Join(err, s.AddPerson(ctx, alice()))
 				}
-				if err := errors.Join(remover.RemovePerson(ctx, id), remover.AddPerson(ctx, alice())); err != nil {
+				if err != nil {
 					t.Error(err)
 				}
-			})
-			if err != nil || turns != 2 {
-				t.Errorf("%s of somebody who is there again: %v after %d turns, want two", what, err, turns)
 			}
-			if _, _, err := openKeptOf(ctx, s, p); err != nil {
-				t.Errorf("%s: the new entry cannot be read: %v", what, err)
+			person, key, err := s.openKept(ctx, p, m)
+			if err != nil {
+				return nil, err
 			}
-			if err := s.RemovePerson(ctx, id); err != nil {
-				t.Fatal(err)
-			}
+			return s.sealPerson(key, p, person)
+		})
+		if !errors.Is(err, want) {
+			t.Errorf("a change of somebody removed, added again %v: %v, want %v", again, err, want)
+		}
+		if again {
+			err = s.RemovePerson(ctx, id)
+		}
+		if wantErased(t, s, p); again && err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -185,112 +261,4 @@ func openKeptOf(ctx context.Context, s *Store, p consent.Pseudonym) (*consent.Pe
 	}
 	person, _, err := s.openKept(ctx, p, m)
 	return person, m, err
-}
-
-// TestRemovalOfAClient removes a client whose secret is renewed and to which
-// people are linked meanwhile, in two processes. No secret works afterwards and
-// nobody is linked, so that a later client of that id may name nobody.
-func TestRemovalOfAClient(t *testing.T) {
-	t.Parallel()
-	g := newGround(t)
-	a, b, ctx := g.open(t), g.open(t), t.Context()
-	var people []string
-	for i := range 4 {
-		people = append(people, fmt.Sprint("person-", i))
-		if err := a.AddPerson(ctx, &consent.Person{ID: people[i]}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for round := range 30 {
-		id := fmt.Sprint("agent-", round)
-		if err := a.AddClient(ctx, pollClient(id)); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "client and people", func() bool {
-			_, err := b.Client(ctx, id)
-			_, err2 := b.Person(ctx, people[len(people)-1])
-			return err == nil && err2 == nil
-		})
-		changes := []func() error{
-			func() error {
-				return b.ChangeClient(ctx, id, func(c *consent.Client) error { c.SecretHashes = []consent.Digest{{1}}; return nil })
-			},
-		}
-		for i, person := range people {
-			changes = append(changes, func() error { return []*Store{a, b}[i%2].LinkPerson(ctx, person, id) })
-		}
-		calls := []func(){func() {
-			if err := a.RemoveClient(ctx, id); err != nil {
-				t.Errorf("RemoveClient: %v", err)
-			}
-		}}
-		for _, change := range changes {
-			calls = append(calls, func() {
-				if err := change(); err != nil && !errors.Is(err, consent.ErrNotFound) {
-					t.Errorf("changing what is removed: %v", err)
-				}
-			})
-		}
-		together(calls...)
-		if data := heldBy(t, a, bucketClients, token(id)); len(data) > 0 {
-			t.Fatal("a removed client is there again")
-		}
-		for _, person := range people {
-			if p, _, err := openKeptOf(ctx, a, a.Pseudonym(person)); err != nil || len(p.Clients) > 0 {
-				t.Fatalf("%s is linked to %v, %v; want nobody", person, p.Clients, err)
-			}
-		}
-		for _, change := range changes {
-			if err := change(); !errors.Is(err, consent.ErrNotFound) {
-				t.Errorf("changing what was removed = %v, want ErrNotFound", err)
-			}
-		}
-	}
-}
-
-// TestLinkWhileRemoving links a person in the moment after the remover has
-// looked who is linked.
-func TestLinkWhileRemoving(t *testing.T) {
-	t.Parallel()
-	g := newGround(t)
-	s, ctx := g.open(t), t.Context()
-	if err := errors.Join(s.AddPerson(ctx, alice()), s.AddClient(ctx, pollClient("agent"))); err != nil {
-		t.Fatal(err)
-	}
-	// A link whose writer has seen the client comes to an end after it is gone.
-	removed := false
-	err := s.changePerson(ctx, alice().ID, func(p *consent.Person) error {
-		if !removed {
-			removed = true
-			if err := s.RemoveClient(ctx, "agent"); err != nil {
-				t.Error(err)
-			}
-		}
-		p.Clients = []string{"agent"}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.RemoveClient(ctx, "agent"); !errors.Is(err, consent.ErrNotFound) {
-		t.Errorf("RemoveClient again = %v, want ErrNotFound", err)
-	}
-	if p, err := s.Person(ctx, alice().ID); err != nil || len(p.Clients) > 0 {
-		t.Errorf("after another removal the person is linked to %v, %v", p.Clients, err)
-	}
-
-	// While the client is removed, one of its id is added: both are removed.
-	adds := 0
-	had, err := s.dir.clients.remove(ctx, token("agent"), func(message) error {
-		if adds++; adds > 1 {
-			return nil
-		}
-		return s.AddClient(ctx, pollClient("agent"))
-	})
-	if !had || err != nil || adds != 2 {
-		t.Errorf("remove = %v, %v after %d rounds, want both of them removed in two", had, err, adds)
-	}
-	if _, err := s.Client(ctx, "agent"); !errors.Is(err, consent.ErrNotFound) {
-		t.Errorf("Client = %v, want ErrNotFound", err)
-	}
 }

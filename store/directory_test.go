@@ -66,6 +66,9 @@ func TestPerson(t *testing.T) {
 	if err := s.RemovePerson(ctx, "nobody"); !errors.Is(err, consent.ErrNotFound) {
 		t.Errorf("RemovePerson(nobody) = %v, want ErrNotFound", err)
 	}
+	if m, err := s.lastMessage(ctx, streamDEK, s.names.subject("dek", string(s.Pseudonym("nobody")))); !errors.Is(err, consent.ErrNotFound) {
+		t.Errorf("RemovePerson(nobody) left message %d, %v", m.seq, err)
+	}
 }
 
 func TestEmailOfTwoFindsNobody(t *testing.T) {
@@ -230,10 +233,14 @@ func TestChangeClient(t *testing.T) {
 	if err := s.AddClient(ctx, pollClient("agent")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.ChangeClient(ctx, "agent", rename("New")); err != nil {
+	err := s.ChangeClient(ctx, "agent", func(c *consent.Client) error {
+		*c = consent.Client{ID: "another", Name: "New", FromFile: true} // its id stays
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := s.Client(ctx, "agent"); err != nil || c.Name != "New" {
+	if c, err := s.Client(ctx, "agent"); err != nil || c.Name != "New" || c.ID != "agent" || c.FromFile {
 		t.Errorf("Client = %+v, %v, want the new name", c, err)
 	}
 	refusal := errors.New("no")
@@ -250,7 +257,7 @@ func TestChangeClient(t *testing.T) {
 	}
 	// Somebody else's change in between is seen, and a removal stays one.
 	turns := 0
-	err := s.ChangeClient(ctx, "agent", func(c *consent.Client) error {
+	err = s.ChangeClient(ctx, "agent", func(c *consent.Client) error {
 		if turns++; turns == 1 {
 			if err := other.ChangeClient(ctx, "agent", rename("Theirs")); err != nil {
 				t.Error(err)

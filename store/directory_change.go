@@ -125,7 +125,7 @@ func (f *follower) write(ctx context.Context, key string, data []byte, opts ...j
 			m.Header.Set(operation, "PURGE")
 		}
 	}
-	ack, err := f.s.js.PublishMsg(ctx, m, opts...)
+	ack, err := f.publish(ctx, m, opts...)
 	switch {
 	case err == nil:
 		return ack.Sequence, nil

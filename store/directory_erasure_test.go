@@ -26,6 +26,9 @@ func TestErasureStands(t *testing.T) {
 			t.Fatalf("round %d: AddPerson: %v", round, err)
 		}
 		eventually(t, "the person", func() bool { _, err := b.Person(ctx, id); return err == nil })
+		if err := errors.Join(a.StopDevice(ctx, id, channelConsole, true), a.StopDevice(ctx, id, channelConsole, false)); err != nil {
+			t.Fatal(err)
+		}
 		req := askFor(t, a, id)
 		want := func(what string, err error) {
 			if err != nil && !errors.Is(err, consent.ErrNotFound) {
@@ -216,5 +219,32 @@ func TestFreezeOfSomebodyElse(t *testing.T) {
 	}
 	if again := g.open(t); again.frozen(p) != nil {
 		t.Error("the freeze is there again after a restart")
+	}
+}
+
+// TestUserCodeDuringErasure looks for a user code whose key is gone already.
+func TestUserCodeDuringErasure(t *testing.T) {
+	t.Parallel()
+	g := newGround(t)
+	s, ctx := g.open(t), t.Context()
+	if err := s.AddPerson(ctx, alice()); err != nil {
+		t.Fatal(err)
+	}
+	choose(t, s, alice().ID, treeCode)
+	id, err := s.OfferUserCode(ctx, alice().ID, g.clock.now().Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if had, err := s.eraseKey(ctx, s.Pseudonym(alice().ID)); !had || err != nil {
+		t.Fatalf("eraseKey = %v, %v", had, err)
+	}
+	if has, err := s.HasUserCode(ctx, alice().ID); has || err != nil {
+		t.Errorf("HasUserCode = %v, %v, want none", has, err)
+	}
+	if _, err := s.CodeChange(ctx, id); !errors.Is(err, consent.ErrNotFound) {
+		t.Errorf("CodeChange = %v, want ErrNotFound", err)
+	}
+	if err := s.ChooseUserCode(ctx, id, treeCode); !errors.Is(err, consent.ErrNotFound) {
+		t.Errorf("ChooseUserCode = %v, want ErrNotFound", err)
 	}
 }

@@ -115,31 +115,20 @@ func TestAddOnce(t *testing.T) {
 	}
 }
 
-// paused calls before, once, with the first write of a subject that it is to
-// look out for: between what that write rests on and the write itself.
-type paused struct {
-	jetstream.JetStream
-	subject string
-	before  func()
-	writes  int // how often that subject was written
-}
-
-func (p *paused) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	if m.Subject == p.subject {
-		if p.writes++; p.writes == 1 {
-			p.before()
+// pause has f call before with the first write of a key, between what that write
+// rests on and the write itself. It returns how often the key was written, and
+// what takes the pause out.
+func pause(f *follower, key string, before func()) (writes *int, end func()) {
+	publish, n := f.publish, 0
+	f.publish = func(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+		if m.Subject == f.prefix+key {
+			if n++; n == 1 {
+				before()
+			}
 		}
+		return publish(ctx, m, opts...)
 	}
-	return p.JetStream.PublishMsg(ctx, m, opts...)
-}
-
-// pause has s call before in the middle of the next change of a key, and
-// returns how often that key is written.
-func pause(s *Store, f *follower, key string, before func()) (writes *int) {
-	p := &paused{JetStream: s.js, subject: f.prefix + key}
-	p.before = func() { s.js = p.JetStream; before(); s.js = p }
-	s.js = p
-	return &p.writes
+	return &n, func() { f.publish = publish }
 }
 
 // TestChangeOfTheRemoved removes what is being changed, while it is changed,
@@ -148,67 +137,77 @@ func TestChangeOfTheRemoved(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	s, other, ctx := g.open(t), g.open(t), t.Context()
-	id, p, real := alice().ID, s.Pseudonym(alice().ID), s.js
-	number := s.numberID(alice().Phone)
 	if err := s.AddClient(ctx, pollClient("agent")); err != nil {
 		t.Fatal(err)
 	}
-	linked := alice()
-	linked.Clients = []string{"agent"}
-	of := map[string]struct {
+	number := s.numberID(alice().Phone)
+	for what, row := range map[string]struct {
 		f      *follower
-		key    string
-		change func() error
+		key    func(p consent.Pseudonym) string
+		change func(id string) error
 	}{
-		"link":    {s.dir.people, string(p), func() error { return s.LinkPerson(ctx, id, "agent") }},
-		"unlink":  {s.dir.people, string(p), func() error { return s.UnlinkPerson(ctx, id, "agent") }},
-		"console": {s.dir.devices, deviceGuard(p), func() error { return s.StopDevice(ctx, id, channelConsole, true) }},
-		"number":  {s.dir.devices, string(p) + "." + number, func() error { return s.StopDevice(ctx, id, number, true) }},
-		"offer": {s.dir.devices, userCodeKey(p), func() error {
-			_, err := s.OfferUserCode(ctx, id, g.clock.now().Add(time.Minute))
-			return err
-		}},
-		"guess": {s.dir.devices, userCodeKey(p), func() error {
-			_, err := s.TryUserCode(ctx, "agent", id, "guess")
-			return err
-		}},
-	}
-	for what, row := range of {
-		for _, remover := range []*Store{s, other} {
-			for again, want := range map[bool]error{false: consent.ErrNotFound, true: nil} {
-				before := alice()
+		"link": {
+			s.dir.people, func(p consent.Pseudonym) string { return string(p) },
+			func(id string) error { return s.LinkPerson(ctx, id, "agent") },
+		},
+		"unlink": {
+			s.dir.people, func(p consent.Pseudonym) string { return string(p) },
+			func(id string) error { return s.UnlinkPerson(ctx, id, "agent") },
+		},
+		"console": {
+			s.dir.devices, deviceGuard,
+			func(id string) error { return s.StopDevice(ctx, id, channelConsole, true) },
+		},
+		"number": {
+			s.dir.devices, func(p consent.Pseudonym) string { return string(p) + "." + number },
+			func(id string) error { return s.StopDevice(ctx, id, number, true) },
+		},
+		"offer": {
+			s.dir.devices, userCodeKey,
+			func(id string) error {
+				_, err := s.OfferUserCode(ctx, id, g.clock.now().Add(time.Minute))
+				return err
+			},
+		},
+		"guess": {
+			s.dir.devices, userCodeKey,
+			func(id string) error { _, err := s.TryUserCode(ctx, "agent", id, "guess"); return err },
+		},
+	} {
+		for again, want := range []error{consent.ErrNotFound, nil} { // gone; and added again
+			for i, remover := range []*Store{s, other} {
+				person := alice()
+				person.ID = fmt.Sprintf("%s-%d-%d", what, again, i) // nobody was there before
 				if what == "unlink" {
-					before = linked
+					person.Clients = []string{"agent"}
 				}
-				if err := s.AddPerson(ctx, before); err != nil {
+				p := s.Pseudonym(person.ID)
+				if err := s.AddPerson(ctx, person); err != nil {
 					t.Fatal(err)
 				}
-				writes := pause(s, row.f, row.key, func() {
-					if err := remover.RemovePerson(ctx, id); err != nil {
-						t.Error(err)
+				writes, end := pause(row.f, row.key(p), func() {
+					err := remover.RemovePerson(ctx, person.ID)
+					if err == nil && again > 0 {
+						err = remover.AddPerson(ctx, person)
 					}
-					if !again {
-						return
-					}
-					if err := remover.AddPerson(ctx, before); err != nil {
+					if err != nil {
 						t.Error(err)
 					}
 				})
-				err := row.change()
-				s.js = real
+				err := row.change(person.ID)
+				end()
 				if !errors.Is(err, want) || *writes == 0 {
-					t.Errorf("%s, added again %v: %v after %d writes, want %v", what, again, err, *writes, want)
+					t.Errorf("%s, added %d times again: %v after %d writes, want %v", what, again, err, *writes, want)
 				}
-				if !again {
-					wantErased(t, s, p)
-					continue
+				if again > 0 {
+					if _, _, err := openKeptOf(ctx, s, p); err != nil {
+						t.Errorf("%s: the new entry cannot be read: %v", what, err)
+					}
+					if err := s.RemovePerson(ctx, person.ID); err != nil {
+						t.Fatal(err)
+					}
 				}
-				if _, _, err := openKeptOf(ctx, s, p); err != nil {
-					t.Errorf("%s: the new entry cannot be read: %v", what, err)
-				}
-				if err := s.RemovePerson(ctx, id); err != nil {
-					t.Fatal(err)
-				}
+				wantErased(t, s, p)
 			}
 		}
 	}

@@ -83,14 +83,14 @@ func TestLinkWhileRemoving(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The link is written when the remover has looked already.
-	p, real := s.Pseudonym(alice().ID), s.js
-	writes := pause(s, s.dir.people, string(p), func() {
+	p := s.Pseudonym(alice().ID)
+	writes, end := pause(s.dir.people, string(p), func() {
 		if err := other.RemoveClient(ctx, "agent"); err != nil {
 			t.Error(err)
 		}
 	})
 	err := s.LinkPerson(ctx, alice().ID, "agent")
-	s.js = real
+	end()
 	if !errors.Is(err, consent.ErrNotFound) || *writes != 2 {
 		t.Errorf("LinkPerson = %v after %d writes, want ErrNotFound after two", err, *writes)
 	}

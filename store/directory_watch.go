@@ -37,6 +37,8 @@ type follower struct {
 	// apply takes one message into memory. data is nil for a removed key. An
 	// error means that it cannot be done now and is tried again.
 	apply func(ctx context.Context, key string, data []byte) error
+	// publish writes a message; the following itself never does.
+	publish func(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error)
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -45,7 +47,7 @@ type follower struct {
 }
 
 func (s *Store) newFollower(stream, prefix string, apply func(context.Context, string, []byte) error) *follower {
-	f := &follower{s: s, stream: stream, prefix: prefix, apply: apply}
+	f := &follower{s: s, stream: stream, prefix: prefix, apply: apply, publish: s.js.PublishMsg}
 	f.changed = sync.NewCond(&f.mu)
 	return f
 }

@@ -1,14 +1,19 @@
 package admin_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"ringback/admin"
+	"ringback/audit"
 	"ringback/consent"
 	"ringback/keys"
+	"ringback/store/storetest"
 )
 
 // TestRegistrar writes the entries of clients that register themselves; what
@@ -98,5 +103,28 @@ func TestRegistrarRoom(t *testing.T) {
 		if full != errors.Is(err, consent.ErrInvalid) || !full && err != nil {
 			t.Errorf("Add by %s = %v, want refused: %v", registrant, err, full)
 		}
+	}
+}
+
+// crowded is a directory in which every id is taken.
+type crowded struct{ admin.Directory }
+
+func (crowded) AddClient(context.Context, *consent.Client) error { return consent.ErrExists }
+
+// TestRegistrarTaken: that an id which we made up is taken is not the client's
+// mistake.
+func TestRegistrarTaken(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	door, err := admin.New(admin.Config{
+		Directory: crowded{h.Store}, Token: keys.TokenDigest(token), Store: h.Store, Ring: h.ring, Auditor: audit.New(audit.Config{Source: h.Store, Ring: h.ring, Now: time.Now, Log: storetest.Log()}),
+		Policy: func() *consent.Policy { return &consent.Policy{} }, Now: time.Now, Log: storetest.Log(),
+		OfferUserCode: func(context.Context, *consent.Person) (time.Time, error) { return time.Time{}, errors.ErrUnsupported },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := door.Registrar().Add(t.Context(), &consent.Client{Registrant: "partner", DefaultResource: "https://api.example"}); !errors.Is(err, consent.ErrUnavailable) || errors.Is(err, consent.ErrInvalid) {
+		t.Errorf("Add = %v, want ErrUnavailable", err)
 	}
 }

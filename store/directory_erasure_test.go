@@ -222,7 +222,8 @@ func TestFreezeOfSomebodyElse(t *testing.T) {
 	}
 }
 
-// TestUserCodeDuringErasure looks for a user code whose key is gone already.
+// TestUserCodeDuringErasure looks for a user code whose key is gone, while the
+// entry is not yet.
 func TestUserCodeDuringErasure(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
@@ -235,8 +236,15 @@ func TestUserCodeDuringErasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if had, err := s.eraseKey(ctx, s.Pseudonym(alice().ID)); !had || err != nil {
+	p := s.Pseudonym(alice().ID)
+	if _, err := s.dataKey(ctx, p, false); err != nil { // remembered from now on
+		t.Fatal(err)
+	}
+	if had, err := s.eraseKey(ctx, p); !had || err != nil {
 		t.Fatalf("eraseKey = %v, %v", had, err)
+	}
+	if _, err := s.dataKey(ctx, p, false); !errors.Is(err, ErrErased) {
+		t.Errorf("dataKey = %v, want ErrErased at once", err)
 	}
 	if has, err := s.HasUserCode(ctx, alice().ID); has || err != nil {
 		t.Errorf("HasUserCode = %v, %v, want none", has, err)

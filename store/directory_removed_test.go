@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -110,6 +111,47 @@ func TestAddOnce(t *testing.T) {
 			eventually(t, fmt.Sprintf("the %s that was added, in store %d", kind, i), func() bool { return find[kind](s) == winner.Load() })
 			if err := add[kind](s, "Late"); !errors.Is(err, consent.ErrExists) {
 				t.Errorf("adding a %s again = %v, want ErrExists", kind, err)
+			}
+		}
+	}
+}
+
+// TestAddOverTheUnreadable adds where there is an entry that nobody can read,
+// and not where there is one of a later release.
+func TestAddOverTheUnreadable(t *testing.T) {
+	t.Parallel()
+	s, ctx := newGround(t).open(t), t.Context()
+	for _, later := range []bool{false, true} {
+		p := alice()
+		name := s.pseudonym(p.ID)
+		key, err := s.storedKey(ctx, name, keyAnew)
+		if err != nil {
+			t.Fatal(err)
+		}
+		person, client := []byte("x"), []byte("x")
+		if later {
+			person = sealValue(key, s.personPlace(name), []byte(`{"v":2}`))
+			if client, err = s.cfg.Vault.Wrap([]byte(`{"v":2}`), s.clientPlace("agent")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for bucket, row := range map[string]struct {
+			f    *follower
+			key  string
+			data []byte
+			add  func() error
+		}{
+			bucketPeople:  {s.dir.people, string(name), person, func() error { return s.AddPerson(ctx, p) }},
+			bucketClients: {s.dir.clients, token("agent"), client, func() error { return s.AddClient(ctx, pollClient("agent")) }},
+		} {
+			if _, err := row.f.write(ctx, row.key, row.data); err != nil {
+				t.Fatal(err)
+			}
+			if err := row.add(); later != errors.Is(err, consent.ErrExists) || !later && err != nil {
+				t.Errorf("%s, later release %v: %v", bucket, later, err)
+			}
+			if now := heldBy(t, s, bucket, row.key); later != bytes.Equal(now, row.data) {
+				t.Errorf("%s, later release %v: %d bytes are there, before %d", bucket, later, len(now), len(row.data))
 			}
 		}
 	}

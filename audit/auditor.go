@@ -189,12 +189,23 @@ func (a *Auditor) late(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	if len(first) == 0 {
-		// A Wake since then is about a fact that this reading may have missed.
-		a.unsealed.CompareAndSwap(before, 0)
-		return 0, nil
+		a.allSealed(before)
+		return a.Lag(), nil
 	}
 	a.unsealed.Store(first[0].At.UnixNano())
 	return a.cfg.Now().Sub(first[0].At), nil
+}
+
+// allSealed notes that no fact was found after the head, with what was unsealed
+// before. A Wake since then is about a fact that the reading may have missed;
+// and where a fact was stored all the same it is one that cannot be read, so
+// that Lag grows until nobody may ask.
+func (a *Auditor) allSealed(before int64) {
+	if a.cfg.Source.Written() > a.head.sealed {
+		a.unsealed.CompareAndSwap(0, a.cfg.Now().UnixNano())
+		return
+	}
+	a.unsealed.CompareAndSwap(before, 0)
 }
 
 // jitter spreads d by a quarter, so that processes do not move in step.

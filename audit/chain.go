@@ -125,8 +125,7 @@ func (a *Auditor) sealNext(ctx context.Context, until time.Time) (more bool, err
 		return false, fmt.Errorf("reading facts: %w", err)
 	}
 	if len(facts) == 0 {
-		// A Wake since then is about a fact that this reading may miss.
-		a.unsealed.CompareAndSwap(oldest, 0)
+		a.allSealed(oldest)
 		return false, nil
 	}
 	if !until.IsZero() && facts[0].At.After(until) {

@@ -192,6 +192,35 @@ func TestLag(t *testing.T) {
 	}
 }
 
+// blind is a store whose facts cannot be read any more.
+type blind struct{ audit.Source }
+
+func (blind) Facts(context.Context, uint64, int) ([]consent.StoredFact, error) { return nil, nil }
+
+// TestBlind: an auditor that is shown nothing of what was stored does not take it
+// for sealed, also when nobody wakes it.
+func TestBlind(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.story(h.add(), redeemed)
+	h.must(audit.Seal(h.auditor, t.Context()))
+	h.story(h.add(), redeemed)
+	c := new(clock)
+	h.on(blind{h.Store}, c.Now)
+	for range 3 {
+		h.must(audit.Seal(h.auditor, t.Context()))
+		c.Advance(time.Minute)
+	}
+	if lag := h.auditor.Lag(); lag < 2*time.Minute {
+		t.Errorf("Lag() = %v with facts that cannot be seen", lag)
+	}
+	h.on(h.Store, c.Now)
+	h.must(audit.Seal(h.auditor, t.Context()))
+	if lag := h.auditor.Lag(); lag != 0 {
+		t.Errorf("Lag() = %v after sealing", lag)
+	}
+}
+
 func TestCheckpoints(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -110,6 +110,8 @@ func (g *golden) FactsOf(_ context.Context, ids ...consent.ID) (out []consent.St
 	return out, nil
 }
 
+func (g *golden) Written() uint64 { return g.facts[len(g.facts)-1].Seq }
+
 func (g *golden) Append(_ context.Context, data []byte, after uint64) (uint64, error) {
 	if n := uint64(len(g.records)); n != after {
 		return 0, consent.ErrClaimed

@@ -15,6 +15,8 @@ type Source interface {
 	// FactsOf returns every fact of these requests. It is at least as new as
 	// what Facts returned before.
 	FactsOf(ctx context.Context, ids ...consent.ID) ([]consent.StoredFact, error)
+	// Written is the sequence of the newest fact that is known to be stored.
+	Written() uint64
 
 	// Append adds a record to the chain, durably, if the last one has
 	// sequence after (0: there is none), and returns its sequence, after+1.

@@ -65,7 +65,7 @@ func TestAskersAreForgotten(t *testing.T) {
 		x.write(w, s.instance, 2*many)
 		w.w.Flush()
 		s.index = newIndex(c.now)
-		if _, err := s.readSnapshot(&file, 2*many); err != nil || w.err != nil {
+		if _, err := s.readSnapshot(&file); err != nil || w.err != nil {
 			t.Fatal(err, w.err)
 		}
 		return s.index
@@ -107,7 +107,7 @@ func TestCopyOfAnEarlierRelease(t *testing.T) {
 		w.chunk([]byte(plain))
 	}
 	w.w.Flush()
-	if _, err := s.readSnapshot(bytes.NewReader(file.Bytes()), 2); err == nil || !strings.Contains(err.Error(), "version") {
+	if _, err := s.readSnapshot(bytes.NewReader(file.Bytes())); err == nil || !strings.Contains(err.Error(), "version") {
 		t.Errorf("readSnapshot of version 1 = %v, want a word about the version", err)
 	}
 	if err := os.WriteFile(filepath.Join(g.dir, snapshotFile), file.Bytes(), 0o600); err != nil {

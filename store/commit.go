@@ -63,10 +63,13 @@ func newWrite(subject, header string, payload []byte) *write {
 type committer struct {
 	nc       *nats.Conn
 	reader   *reader
+	head     *head
+	stream   string // its name without prefix, for head
 	now      func() time.Time
 	onCommit func(int, time.Duration)
 	onFact   func(*draft, uint64) // called in order for every fact that is durable, before its writer is answered
 	from     int                  // waiting writes from which a batch is made
+	fate     fate
 	inbox    string
 	acks     chan *nats.Msg
 	wake     chan struct{}
@@ -89,9 +92,9 @@ type committer struct {
 	batched bool     // a batch is under way
 }
 
-func newCommitter(nc *nats.Conn, r *reader, now func() time.Time, onCommit func(int, time.Duration)) (*committer, error) {
+func newCommitter(nc *nats.Conn, stream string, h *head, r *reader, now func() time.Time, onCommit func(int, time.Duration)) (*committer, error) {
 	c := &committer{
-		nc: nc, reader: r, now: now, onCommit: onCommit, from: batchFrom,
+		nc: nc, stream: stream, head: h, reader: r, now: now, onCommit: onCommit, from: batchFrom,
 		inbox: nc.NewInbox() + ".", acks: make(chan *nats.Msg, 4096), wake: make(chan struct{}, 1),
 		under: make(map[string][]*write), flights: make(map[string]*flight), ticks: 1,
 	}
@@ -114,6 +117,9 @@ func (c *committer) write(ctx context.Context, w *write) (uint64, error) {
 
 // submit begins writes, which end in any order.
 func (c *committer) submit(writes ...*write) error {
+	if err := c.head.health.gone(); err != nil {
+		return err
+	}
 	now := c.now()
 	c.mu.Lock()
 	if c.closed {

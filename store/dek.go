@@ -155,7 +155,7 @@ func (s *Store) keyMessage(ctx context.Context, p consent.Pseudonym) (message, e
 // wrappedKey reads the stored form of a key, or makes one.
 func (s *Store) wrappedKey(ctx context.Context, p consent.Pseudonym, use keyUse) (_ []byte, err error) {
 	subject := s.names.subject("dek", string(p))
-	for range writeTries {
+	for try := range writeTries {
 		var m message
 		if use == keyNow || use == keyAnew {
 			m, err = s.keyMessage(ctx, p)
@@ -174,6 +174,15 @@ func (s *Store) wrappedKey(ctx context.Context, p consent.Pseudonym, use keyUse)
 			return nil, ErrErased
 		case !errors.Is(err, consent.ErrNotFound), use == keyThere, use == keyNow:
 			return nil, fmt.Errorf("reading a data key: %w", err)
+		case s.knows(p) && try < keylessTries: // between an erasure and its mark
+			select {
+			case <-ctx.Done():
+				return nil, fmt.Errorf("reading a data key: %w", ctx.Err())
+			case <-time.After(keylessPause):
+			}
+			continue
+		case s.knows(p):
+			return nil, s.lose(consent.Loss{Stream: streamDEK, Why: "there is no data key of person " + string(p) + ", of whom there are facts"})
 		}
 		key := make([]byte, 32)
 		rand.Read(key) // never fails
@@ -181,7 +190,7 @@ func (s *Store) wrappedKey(ctx context.Context, p consent.Pseudonym, use keyUse)
 		if err != nil {
 			return nil, fmt.Errorf("wrapping a data key: %w", err)
 		}
-		_, err = s.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: wrapped})
+		_, err = s.publish(ctx, streamDEK, &nats.Msg{Subject: subject, Data: wrapped})
 		if err == nil {
 			return wrapped, nil
 		}
@@ -223,7 +232,7 @@ func (s *Store) eraseKey(ctx context.Context, p consent.Pseudonym) (had bool, er
 		case !errors.Is(err, consent.ErrNotFound):
 			return had, fmt.Errorf("reading a data key: %w", err)
 		}
-		if _, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.names.subject("dek", string(p))}); err == nil {
+		if _, err := s.publish(ctx, streamDEK, &nats.Msg{Subject: s.names.subject("dek", string(p))}); err == nil {
 			return had, nil
 		} else if !isSecond(err) {
 			return had, fmt.Errorf("marking a data key as erased: %w", err)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +43,7 @@ type directory struct {
 	stopped map[consent.Pseudonym]map[string]bool
 	frozen  map[consent.Pseudonym]map[string]time.Time
 	where   func(kind, id string) string // place of an entry of the file
+	keyless map[string]bool              // entries without a key that were met, until the directory is open
 }
 
 var _ consent.Directory = (*Store)(nil)
@@ -54,6 +57,7 @@ func (s *Store) openDirectory(ctx context.Context) error {
 		kept:    newLayer(),
 		stopped: map[consent.Pseudonym]map[string]bool{},
 		frozen:  map[consent.Pseudonym]map[string]time.Time{},
+		keyless: map[string]bool{},
 	}
 	var err error
 	if d.rings, err = s.bucket(ctx, bucketKeys); err != nil {
@@ -86,6 +90,16 @@ func (s *Store) openDirectory(ctx context.Context) error {
 		}
 	}
 	d.keys.preloaded.Store(nil)
+	d.mu.Lock()
+	keyless := d.keyless
+	d.keyless = nil
+	d.mu.Unlock()
+	for key := range keyless {
+		if err := s.keyless(ctx, key); err != nil {
+			s.closeDirectory()
+			return err
+		}
+	}
 	return nil
 }
 
@@ -239,6 +253,13 @@ func (d *directory) declared(p consent.Pseudonym) bool {
 	defer d.mu.RUnlock()
 	_, ok := d.file.byPseudonym[p]
 	return ok
+}
+
+// stored lists the people who are not in the configuration file alone.
+func (d *directory) stored() []consent.Pseudonym {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return slices.Collect(maps.Keys(d.kept.byPseudonym))
 }
 
 // layer is one source of entries.

@@ -16,6 +16,13 @@ import (
 // one go at the start, instead of one by one.
 const preloadMin = 500
 
+// keylessTries is how often somebody without a key is looked at, with this pause,
+// before the key counts as lost.
+const (
+	keylessTries = 10
+	keylessPause = 200 * time.Millisecond
+)
+
 // Stored forms of the directory's entries.
 type (
 	storedPerson struct {
@@ -75,8 +82,12 @@ func (s *Store) applyPerson(ctx context.Context, key string, data []byte) error 
 			person, err = s.openPerson(aead, p, data)
 		}
 		switch {
+		case errors.Is(err, ErrErased):
+			// The entry's removal is on its way.
 		case errors.Is(err, consent.ErrNotFound):
-			// Erased: the entry's removal is on its way.
+			// Another process is erasing somebody who is being added, or the key
+			// is lost.
+			s.dir.noteKeyless(key)
 		case err != nil && !errors.Is(err, errDamaged) && !errors.Is(err, errEntryVersion):
 			return err
 		case err != nil:
@@ -90,6 +101,35 @@ func (s *Store) applyPerson(ctx context.Context, key string, data []byte) error 
 	// who was added again since, the removal may never arrive.
 	s.forgetKey(p)
 	return nil
+}
+
+// noteKeyless remembers an entry without a key until the directory is open.
+func (d *directory) noteKeyless(key string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.keyless != nil {
+		d.keyless[key] = true
+	}
+}
+
+// keyless returns an error where the entry of somebody who has no key, and was
+// not erased, is there at the start and stays: the key is lost.
+func (s *Store) keyless(ctx context.Context, key string) error {
+	for range keylessTries {
+		m, err := s.dir.people.last(ctx, key)
+		if err != nil || m.data == nil {
+			return err
+		}
+		if _, err := s.keyMessage(ctx, consent.Pseudonym(key)); !errors.Is(err, consent.ErrNotFound) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("looking for a data key: %w", ctx.Err())
+		case <-time.After(keylessPause):
+		}
+	}
+	return s.lose(consent.Loss{Stream: streamDEK, Why: "there is no data key of person " + key})
 }
 
 // replace puts e in the place of the stored entry of p; nil removes it.

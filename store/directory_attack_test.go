@@ -61,6 +61,16 @@ func TestForgedEntries(t *testing.T) {
 	if err := s.AddPerson(ctx, &consent.Person{ID: "later"}); err != nil {
 		t.Fatalf("AddPerson: %v", err)
 	}
+	// A start cannot tell the entry of somebody whose key is lost from one that
+	// never had any.
+	if _, err := Open(ctx, g.config(t)); !errors.Is(err, consent.ErrLost) {
+		t.Fatalf("Open over entries without a key = %v, want %v", err, consent.ErrLost)
+	}
+	for _, id := range []string{"mallory", "eve"} {
+		if _, err := s.dir.people.write(ctx, string(s.Pseudonym(id)), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, at := range []*Store{s, g.open(t)} {
 		for _, id := range []string{"evil", "evil-2"} {
 			if c, err := at.Client(ctx, id); !errors.Is(err, consent.ErrNotFound) {

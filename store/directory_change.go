@@ -29,7 +29,7 @@ func (f *follower) last(ctx context.Context, key string) (message, error) {
 	case errors.Is(err, consent.ErrNotFound):
 		return message{}, nil
 	case err != nil:
-		return message{}, fmt.Errorf("reading from %s: %w: %w", f.stream, consent.ErrUnavailable, err)
+		return message{}, fmt.Errorf("reading from %s: %w", f.stream, err)
 	case removed(m.header):
 		m.data = nil
 	case m.data == nil:
@@ -132,7 +132,7 @@ func (f *follower) write(ctx context.Context, key string, data []byte, opts ...j
 	case isOvertaken(err):
 		return 0, err
 	}
-	return 0, fmt.Errorf("writing to %s: %w: %w", f.stream, consent.ErrUnavailable, err)
+	return 0, fmt.Errorf("writing to %s: %w", f.stream, err)
 }
 
 // keys lists the keys of a pattern that the stream's leader has a message
@@ -140,11 +140,11 @@ func (f *follower) write(ctx context.Context, key string, data []byte, opts ...j
 func (f *follower) keys(ctx context.Context, pattern string) ([]string, error) {
 	stream, err := f.s.js.Stream(ctx, f.stream)
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", f.stream, err)
+		return nil, fmt.Errorf("opening %s: %w", f.stream, away(err))
 	}
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(f.prefix+pattern))
 	if err != nil {
-		return nil, fmt.Errorf("looking at %s: %w", f.stream, err)
+		return nil, fmt.Errorf("looking at %s: %w", f.stream, away(err))
 	}
 	var out []string
 	for subject := range info.State.Subjects {
@@ -157,7 +157,7 @@ func (f *follower) keys(ctx context.Context, pattern string) ([]string, error) {
 func (f *follower) catchUp(ctx context.Context) error {
 	stream, err := f.s.js.Stream(ctx, f.stream)
 	if err != nil {
-		return fmt.Errorf("opening %s: %w", f.stream, err)
+		return fmt.Errorf("opening %s: %w", f.stream, away(err))
 	}
 	return f.wait(ctx, stream.CachedInfo().State.LastSeq)
 }

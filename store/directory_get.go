@@ -56,7 +56,7 @@ func (s *Store) lastMessage(ctx context.Context, stream, subject string) (messag
 	name := s.names.stream(stream)
 	reply, err := s.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+name+"."+subject, nil)
 	if err != nil {
-		return message{}, err
+		return message{}, away(err)
 	}
 	m, err := direct(reply)
 	if replicas == 1 || !errors.Is(err, consent.ErrNotFound) {
@@ -73,7 +73,7 @@ func (s *Store) leaderMessage(ctx context.Context, name, subject string) (messag
 	}
 	reply, err := s.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+name, ask)
 	if err != nil {
-		return message{}, err
+		return message{}, away(err)
 	}
 	var answer struct {
 		Error   *jetstream.APIError `json:"error"`
@@ -91,7 +91,7 @@ func (s *Store) leaderMessage(ctx context.Context, name, subject string) (messag
 	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
 		return message{}, consent.ErrNotFound
 	case answer.Error != nil:
-		return message{}, answer.Error
+		return message{}, away(answer.Error)
 	case answer.Message == nil:
 		return message{}, errors.New("the leader's answer has no message")
 	}
@@ -127,7 +127,7 @@ func direct(reply *nats.Msg) (message, error) {
 	if status := statusOf(reply); status == "404" {
 		return message{}, consent.ErrNotFound
 	} else if status != "" {
-		return message{}, fmt.Errorf("direct get: %s %s", status, reply.Header.Get("Description"))
+		return message{}, away(&statusError{status, reply.Header.Get("Description")})
 	}
 	seq, err := strconv.ParseUint(served(reply, jetstream.SequenceHeader), 10, 64)
 	if err != nil {
@@ -211,8 +211,8 @@ func (s *Store) batch(ctx context.Context, stream string, from batchRequest) (ou
 		return nil, false, err
 	}
 	defer sub.Unsubscribe()
-	if err := s.nc.PublishRequest("$JS.API.DIRECT.GET."+s.names.stream(stream), inbox, ask); err != nil {
-		return nil, false, err
+	if err := s.nc.PublishRequest("$JS.API.DIRECT.GET."+s.names.full(stream), inbox, ask); err != nil {
+		return nil, false, away(err)
 	}
 	last := "0" // the sequence that every answer names as the one before it
 	for {
@@ -220,7 +220,7 @@ func (s *Store) batch(ctx context.Context, stream string, from batchRequest) (ou
 		select {
 		case reply = <-answers:
 		case <-ctx.Done():
-			return nil, false, ctx.Err()
+			return nil, false, away(ctx.Err())
 		}
 		switch statusOf(reply) {
 		case "204": // end of batch
@@ -228,8 +228,8 @@ func (s *Store) batch(ctx context.Context, stream string, from batchRequest) (ou
 				return nil, false, errIncomplete
 			}
 			return out, served(reply, "Nats-Num-Pending") != "0", nil
-		case "404":
-			return nil, false, nil
+		case "404": // nothing there, or nothing that can be read
+			return out, false, nil
 		}
 		m, err := direct(reply)
 		if err != nil {

@@ -11,12 +11,16 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"ringback/consent"
 )
 
 const (
 	// followIdle is how long nothing may arrive before a follower asks the
 	// server whether it has missed something.
 	followIdle = 20 * time.Second
+	// readIdle is the same while what is there is read for the first time.
+	readIdle = 2 * time.Second
 	// followRetry is the pause after a failure.
 	followRetry = time.Second
 )
@@ -47,7 +51,10 @@ type follower struct {
 }
 
 func (s *Store) newFollower(stream, prefix string, apply func(context.Context, string, []byte) error) *follower {
-	f := &follower{s: s, stream: stream, prefix: prefix, apply: apply, publish: s.js.PublishMsg}
+	f := &follower{s: s, stream: stream, prefix: prefix, apply: apply}
+	f.publish = func(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+		return s.publish(ctx, s.names.label(stream), m, opts...)
+	}
 	f.changed = sync.NewCond(&f.mu)
 	return f
 }
@@ -60,6 +67,7 @@ func (f *follower) run(ctx context.Context) {
 			return
 		}
 		f.s.log.WarnContext(ctx, "directory not followed, trying again", slog.Any("err", err))
+		f.advance(0, false) // whoever waits looks whether it is for ever
 		select {
 		case <-ctx.Done():
 			return
@@ -80,6 +88,9 @@ func (f *follower) wait(ctx context.Context, seq uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for !f.ready || f.seen < seq {
+		if err := f.s.health.gone(); err != nil {
+			return err
+		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("waiting for the directory: %w", ctx.Err())
 		}
@@ -94,6 +105,12 @@ func (f *follower) advance(seq uint64, ready bool) {
 	f.seen = max(f.seen, seq)
 	f.ready = f.ready || ready
 	f.changed.Broadcast()
+}
+
+func (f *follower) isReady() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ready
 }
 
 func (f *follower) position() uint64 {
@@ -133,10 +150,17 @@ func (f *follower) follow(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, messages.Stop)
 	defer stop()
 
-	behind := there.LastSeq
+	behind, wait := there.LastSeq, followIdle
+	if !f.isReady() {
+		wait = readIdle
+	}
 	for {
-		m, err := messages.Next(jetstream.NextMaxWait(followIdle))
+		m, err := messages.Next(jetstream.NextMaxWait(wait))
+		wait = followIdle
 		if errors.Is(err, nats.ErrTimeout) {
+			if err := f.readable(ctx); err != nil {
+				return err
+			}
 			// What was there when the last wait began has arrived by now, or
 			// has been removed since, or was lost on its way.
 			if f.position() < behind {
@@ -171,6 +195,35 @@ func (f *follower) follow(ctx context.Context) error {
 		}
 		f.advance(meta.Sequence.Stream, meta.NumPending == 0)
 	}
+}
+
+// readable loses what the server counts among its messages and cannot read any
+// more: it never arrives, and is not missed.
+func (f *follower) readable(ctx context.Context) error {
+	if f.isReady() {
+		return nil
+	}
+	keys, err := f.keys(ctx, ">")
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		m, err := f.last(ctx, key)
+		if err != nil {
+			return err
+		}
+		if m.seq > 0 {
+			continue
+		}
+		still, err := f.keys(ctx, key) // it may have been removed since
+		if err != nil {
+			return err
+		}
+		if len(still) > 0 {
+			return f.s.lose(consent.Loss{Stream: f.s.names.label(f.stream), Why: "the entry " + key + " cannot be read any more"})
+		}
+	}
+	return nil
 }
 
 // removed reports whether a message stands for the end of its key.

@@ -8,11 +8,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"ringback/consent"
 )
 
 // dataDir is where the embedded server keeps its files, below Config.Dir.
@@ -44,6 +47,9 @@ func initEmbedded(ctx context.Context, cfg Config, n names) error {
 			return fmt.Errorf("initialising %s: %w: it holds data but no %s; restore that file from a backup, or name an empty directory with --data",
 				cfg.Dir, ErrIncomplete, instanceFile)
 		}
+		if err := cfg.nothingThere(); !errors.Is(err, ErrUninitialised) {
+			return err
+		}
 		in = newInstance(&cfg, n)
 		if err := in.save(cfg.Dir); err != nil {
 			return err
@@ -56,8 +62,8 @@ func initEmbedded(ctx context.Context, cfg Config, n names) error {
 			return fmt.Errorf("initialising %s: %w: start it with ringback serve", cfg.Dir, ErrInitialised)
 		}
 	}
-	s, err := startEmbedded(ctx, cfg, n)
-	if err != nil {
+	s := newStore(cfg, n, in)
+	if err := s.startEmbedded(ctx); err != nil {
 		return err
 	}
 	defer s.disconnect()
@@ -75,7 +81,7 @@ func openEmbedded(ctx context.Context, cfg Config, n names) (*Store, error) {
 		return nil, err
 	}
 	if in == nil {
-		return nil, fmt.Errorf("opening %s: %w: run ringback init first", cfg.Dir, ErrUninitialised)
+		return nil, cfg.nothingThere()
 	}
 	lock, err := lockDir(cfg.Dir)
 	if err != nil {
@@ -87,32 +93,54 @@ func openEmbedded(ctx context.Context, cfg Config, n names) (*Store, error) {
 	if err == nil {
 		err = in.usable(cfg.Dir)
 	}
+	if err == nil && in.opened(&cfg) {
+		err = in.save(cfg.Dir)
+	}
 	if err != nil {
 		lock.release()
 		return nil, err
 	}
-	s, err := startEmbedded(ctx, cfg, n)
-	if err != nil {
-		lock.release()
-		return nil, err
-	}
-	s.lock, s.instance = lock, in.ID
-	missing, err := n.missing(ctx, s.js)
-	if err == nil && len(missing) > 0 {
-		err = incomplete(cfg.Dir, missing)
-	}
-	if err != nil {
+	s := newStore(cfg, n, in)
+	s.lock = lock
+	if err := s.openFiles(ctx); err != nil {
 		s.disconnect()
 		return nil, err
 	}
 	return s, nil
 }
 
+// openFiles starts the server over files that hold what was acknowledged.
+func (s *Store) openFiles(ctx context.Context) error {
+	expected, clean, err := s.expect()
+	if err != nil {
+		return err
+	}
+	if err := s.inspect(ctx, expected, clean); err != nil {
+		return err
+	}
+	if err := s.startEmbedded(ctx); err != nil {
+		return err
+	}
+	missing, err := s.names.missing(ctx, s.js)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return incomplete(s.cfg.Dir, missing)
+	}
+	s.expected = expected.highest()
+	if s.places, err = s.lookAtPlaces(); err != nil {
+		return err
+	}
+	return s.compareStreams(ctx, expected)
+}
+
 // startEmbedded runs a NATS server inside this process and connects to it.
 // Nothing listens on any port.
-func startEmbedded(ctx context.Context, cfg Config, n names) (*Store, error) {
+func (s *Store) startEmbedded(ctx context.Context) error {
+	cfg := s.cfg
 	opts := &server.Options{
-		ServerName:         n.prefix,
+		ServerName:         s.names.prefix,
 		DontListen:         true,
 		NoSigs:             true,
 		MaxPayload:         maxPayload,
@@ -128,11 +156,11 @@ func startEmbedded(ctx context.Context, cfg Config, n names) (*Store, error) {
 	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
-		return nil, fmt.Errorf("configuring the embedded server: %w", err)
+		return fmt.Errorf("configuring the embedded server: %w", err)
 	}
-	lg := &serverLog{log: cfg.Log}
+	lg := &serverLog{log: cfg.Log, lose: s.lose}
 	srv.SetLoggerV2(lg, false, false, false)
-	s := &Store{cfg: cfg, log: cfg.Log, names: n, srv: srv, exclusive: true}
+	s.srv, s.exclusive = srv, true
 	go srv.Start() // ends with Shutdown
 	for !srv.ReadyForConnections(100 * time.Millisecond) {
 		err := lg.fatal.Load()
@@ -142,21 +170,38 @@ func startEmbedded(ctx context.Context, cfg Config, n names) (*Store, error) {
 		}
 		if err != nil {
 			s.disconnect()
-			return nil, fmt.Errorf("starting the embedded server in %s: %w", cfg.Dir, *err)
+			return fmt.Errorf("starting the embedded server in %s: %w", cfg.Dir, *err)
 		}
 	}
 	if err := s.connect("", nats.InProcessServer(srv)); err != nil {
 		s.disconnect()
-		return nil, err
+		return err
 	}
-	return s, nil
+	return nil
 }
 
 // serverLog hands the embedded server's complaints to our log. Its messages
 // name streams and subjects, which hold no personal data.
 type serverLog struct {
 	log   *slog.Logger
+	lose  func(...consent.Loss) error
 	fatal atomic.Pointer[error]
+}
+
+// damaged is what the server says when it finds that it has lost something, or
+// is about to throw something away.
+var damaged = []string{
+	"Error recreating stream", "could not locate msg block", "corrupt record state", "Detected skew", "looking up message", "loadBlock error",
+	"Failed restoring partial batch write",
+}
+
+// heed takes a complaint that is about a loss.
+func (l *serverLog) heed(text string) {
+	for _, sign := range damaged {
+		if strings.Contains(text, sign) {
+			_ = l.lose(consent.Loss{Stream: "the server", Why: text}) // whoever writes next is told
+		}
+	}
 }
 
 func (*serverLog) Noticef(string, ...any) {}
@@ -164,11 +209,15 @@ func (*serverLog) Debugf(string, ...any)  {}
 func (*serverLog) Tracef(string, ...any)  {}
 
 func (l *serverLog) Warnf(format string, v ...any) {
-	l.log.LogAttrs(context.Background(), slog.LevelWarn, "embedded server warns", slog.String("err", fmt.Sprintf(format, v...)))
+	text := fmt.Sprintf(format, v...)
+	l.log.LogAttrs(context.Background(), slog.LevelWarn, "embedded server warns", slog.String("err", text))
+	l.heed(text)
 }
 
 func (l *serverLog) Errorf(format string, v ...any) {
-	l.log.LogAttrs(context.Background(), slog.LevelError, "embedded server reports an error", slog.String("err", fmt.Sprintf(format, v...)))
+	text := fmt.Sprintf(format, v...)
+	l.log.LogAttrs(context.Background(), slog.LevelError, "embedded server reports an error", slog.String("err", text))
+	l.heed(text)
 }
 
 func (l *serverLog) Fatalf(format string, v ...any) {

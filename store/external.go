@@ -50,6 +50,9 @@ func initExternal(ctx context.Context, cfg Config, n names) error {
 			return fmt.Errorf("initialising %s: %w: streams with prefix %q exist but no instance record; restore it from a backup, or choose another nats.prefix",
 				cfg.where(), ErrIncomplete, n.prefix)
 		}
+		if err := cfg.nothingThere(); !errors.Is(err, ErrUninitialised) {
+			return err
+		}
 		in = newInstance(&cfg, n)
 	default:
 		if err := in.belongs(&cfg, n, cfg.where()); err != nil {
@@ -76,44 +79,61 @@ func openExternal(ctx context.Context, cfg Config, n names) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkExternal(ctx); err != nil {
+	kv, err := s.checkExternal(ctx)
+	var expected expectations
+	if err == nil {
+		expected, _, err = s.expect()
+	}
+	if err == nil {
+		err = s.expectOutside(ctx, kv, expected)
+	}
+	if err == nil {
+		s.expected = expected.highest()
+		err = s.compareStreams(ctx, expected)
+	}
+	if err != nil {
 		s.disconnect()
 		return nil, err
 	}
 	return s, nil
 }
 
-// checkExternal reads the instance record, and makes again what a restart of
-// the server forgets by design.
-func (s *Store) checkExternal(ctx context.Context) error {
+// checkExternal reads the instance record and returns its bucket.
+func (s *Store) checkExternal(ctx context.Context) (jetstream.KeyValue, error) {
 	kv, err := s.js.KeyValue(ctx, s.names.stream(bucketInstance))
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return fmt.Errorf("opening %s: %w: run ringback init first", s.cfg.where(), ErrUninitialised)
+		return nil, s.cfg.nothingThere()
 	}
 	if err != nil {
-		return fmt.Errorf("reading the instance record: %w", err)
+		return nil, fmt.Errorf("reading the instance record: %w", err)
 	}
-	in, _, err := s.fetchInstance(ctx, kv)
+	in, rev, err := s.fetchInstance(ctx, kv)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if in == nil {
-		return fmt.Errorf("opening %s: %w: run ringback init first", s.cfg.where(), ErrUninitialised)
+		return nil, s.cfg.nothingThere()
 	}
 	if err := in.belongs(&s.cfg, s.names, s.cfg.where()); err != nil {
-		return err
+		return nil, err
 	}
 	if err := in.usable(s.cfg.where()); err != nil {
-		return err
+		return nil, err
+	}
+	if in.opened(&s.cfg) {
+		if _, err := s.keepInstance(ctx, kv, in, rev); err != nil {
+			return nil, err
+		}
 	}
 	missing, err := s.names.missing(ctx, s.js)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(missing) > 0 {
-		return incomplete(s.cfg.where(), missing)
+		return nil, incomplete(s.cfg.where(), missing)
 	}
-	return nil
+	s.is(in)
+	return kv, nil
 }
 
 func (s *Store) fetchInstance(ctx context.Context, kv jetstream.KeyValue) (*instance, uint64, error) {
@@ -144,9 +164,8 @@ func (s *Store) keepInstance(ctx context.Context, kv jetstream.KeyValue, in *ins
 // startExternal connects and refuses a server that is too old, has no
 // JetStream or may forget what it acknowledged.
 func startExternal(ctx context.Context, cfg Config, n names) (*Store, error) {
-	s := &Store{cfg: cfg, log: cfg.Log, names: n, monitor: &http.Client{
-		Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
-	}}
+	s := newStore(cfg, n, nil)
+	s.monitor = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	var opts []nats.Option
 	if cfg.Creds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.Creds))

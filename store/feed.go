@@ -71,7 +71,7 @@ func (s *Store) followOwn(ctx context.Context, f *following) error {
 	there := info.CachedInfo().State
 	if f.until == 0 {
 		f.until = there.LastSeq
-		if f.last = s.loadSnapshot(ctx, there.LastSeq); f.last == 0 && there.Msgs > 0 {
+		if f.last = s.loadSnapshot(ctx); f.last == 0 && there.Msgs > 0 {
 			since := there.LastTime.Add(-followSince) // by the server's clock, which dates the messages
 			first, _, err := s.batch(ctx, streamConsent, batchRequest{StartTime: &since, Batch: 1})
 			if err != nil || len(first) == 0 {
@@ -129,6 +129,9 @@ func (s *Store) catchUp(ctx context.Context, f *following, upTo uint64) error {
 		for _, m := range batch {
 			s.take(ctx, f, m)
 		}
+		if len(batch) == 0 && upTo > f.last {
+			return s.lose(consent.Loss{Stream: streamConsent, From: f.last + 1, To: upTo, Why: "they cannot be read"})
+		}
 		if len(batch) == 0 || !more {
 			return nil
 		}
@@ -143,7 +146,11 @@ func (s *Store) catchUp(ctx context.Context, f *following, upTo uint64) error {
 // take passes one message on. What cannot be read stays where it is; it is
 // logged and counted as seen, for every reader of the request will report it.
 func (s *Store) take(ctx context.Context, f *following, m message) {
+	if f.last > 0 && m.seq > f.last+1 {
+		_ = s.lose(consent.Loss{Stream: streamConsent, From: f.last + 1, To: m.seq - 1, Why: "they are gone"}) // whoever writes next is told
+	}
 	f.last = max(f.last, m.seq)
+	s.head.saw(streamConsent, m.seq)
 	f.fresh++
 	defer s.followed.Store(f.last)
 	if s.exclusive {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,6 +21,7 @@ const errTooLarge = 10054
 type flight struct {
 	writes []*write
 	batch  bool
+	known  uint64 // the last sequence that was acknowledged when it began
 	until  uint64 // tick after which it counts as lost
 }
 
@@ -27,7 +29,7 @@ type flight struct {
 func (c *committer) send(writes []*write) {
 	c.last++
 	token := strconv.FormatUint(c.last, 36)
-	f := &flight{writes: writes, batch: len(writes) > 1, until: c.ticks + ackTicks}
+	f := &flight{writes: writes, batch: len(writes) > 1, until: c.ticks + ackTicks, known: c.head.known(c.stream)}
 	c.flights[token] = f
 	if f.batch {
 		c.batched = true
@@ -81,6 +83,11 @@ func (c *committer) acked(ctx context.Context, m *nats.Msg) {
 		c.hold(f.writes) // nobody there to take it
 	case a.Error == nil:
 		first := a.Seq - uint64(len(f.writes)) + 1
+		if err := c.head.acked(c.stream, f.known, first, a.Seq, f.writes[len(f.writes)-1].payload); err != nil {
+			c.settle(f.writes, err)
+			return
+		}
+		c.fate.ok(c.now())
 		for i, w := range f.writes {
 			if w.seq = first + uint64(i); w.fact != nil {
 				c.onFact(w.fact, w.seq)
@@ -97,7 +104,7 @@ func (c *committer) acked(ctx context.Context, m *nats.Msg) {
 			c.settle(f.writes, errSecond)
 		}
 	case a.Error.ErrCode == errFailed:
-		c.settle(f.writes, fmt.Errorf("writing a fact: %s: %w", a.Error.Description, consent.ErrUnavailable))
+		c.giveUp(f.writes, fmt.Errorf("writing a fact: %s: %w", a.Error.Description, consent.ErrUnavailable))
 	case f.batch: // lost a part, too many at once, no room to stage it
 		c.rest = c.ticks + batchRest
 		c.again(f.writes)
@@ -174,14 +181,40 @@ func (c *committer) expire() {
 			c.again(f.writes)
 		}
 	}
+	c.fate.waiting(c.now(), c.waited())
 }
 
-// fail ends what is under way soon, with err: the server does not answer. Nil
-// takes it back.
+// waited is how long the write that has been under way for longest has been.
+func (c *committer) waited() time.Duration {
+	first := c.ticks
+	for _, f := range c.flights {
+		for _, w := range f.writes {
+			first = min(first, w.since)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.queue {
+		if w.since > 0 {
+			first = min(first, w.since)
+		}
+	}
+	return time.Duration(c.ticks-first) * commitTick
+}
+
+// fail ends what is under way soon, with err: nothing will be acknowledged.
 func (c *committer) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.broken = err
+}
+
+// giveUp ends writes that the store did not take.
+func (c *committer) giveUp(writes []*write, err error) {
+	if len(writes) > 0 {
+		c.fate.gaveUp(c.now(), err)
+	}
+	c.settle(writes, err)
 }
 
 // hold queues writes again in a while.
@@ -198,7 +231,7 @@ func (c *committer) again(writes []*write) {
 			rest = append(rest, w)
 		}
 	}
-	c.settle(over, fmt.Errorf("writing a fact: no acknowledgement: %w", consent.ErrUnavailable))
+	c.giveUp(over, fmt.Errorf("writing a fact: no acknowledgement: %w", consent.ErrUnavailable))
 	c.mu.Lock()
 	c.queue = append(rest, c.queue...)
 	c.mu.Unlock()

@@ -49,7 +49,7 @@ func FuzzReadSnapshotFile(f *testing.F) {
 	f.Add([]byte(`{"v":3,"instance":"instance","seq":1,"askers":[["a","b"],["a","b"]]}`), append(e.append(nil, 0), e.append(nil, 1)...), (past{asked: 1}).append(nil, who{}, 1))
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff}, []byte{0}, []byte{})
 	f.Fuzz(func(t *testing.T, head, entries, past []byte) {
-		if seq, err := s.readSnapshot(bytes.NewReader(head), 1); err == nil {
+		if seq, err := s.readSnapshot(bytes.NewReader(head)); err == nil {
 			t.Errorf("readSnapshot(%x) = %d, without a seal", head, seq)
 		}
 		var file bytes.Buffer
@@ -59,9 +59,7 @@ func FuzzReadSnapshotFile(f *testing.F) {
 		}
 		w.w.Flush()
 		s.index.reset()
-		if seq, err := s.readSnapshot(&file, 1); err == nil && seq > 1 {
-			t.Errorf("readSnapshot(%q) = %d, ahead of the facts", head, seq)
-		}
+		_, _ = s.readSnapshot(&file) // must not panic
 		s.index.summary()
 		s.index.sweep(0)
 	})

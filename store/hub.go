@@ -111,6 +111,16 @@ func (s *Store) Peek(id consent.ID) (consent.Brief, bool) {
 	return x.brief(e), true
 }
 
+// knows reports whether memory has a request of this person.
+func (s *Store) knows(p consent.Pseudonym) bool {
+	var w who
+	copy(w[:], p)
+	x := s.index
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.people[w].first != 0 || x.past[w] != 0
+}
+
 // History implements consent.Store.
 func (s *Store) History(p consent.Pseudonym) consent.History {
 	h := consent.History{Frozen: s.frozen(p)}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ringback/consent"
 )
 
 // Why [Init] and [Open] refuse. The text of the returned error says what to
@@ -24,6 +26,7 @@ var (
 	ErrDev           = errors.New("development and production stores do not mix")
 	ErrIncomplete    = errors.New("incomplete")
 	ErrNotSynced     = errors.New("the NATS server does not sync every write")
+	ErrNewer         = errors.New("written by a later release")
 )
 
 // instance describes what Init made. It is a file in the data directory or,
@@ -37,6 +40,9 @@ type instance struct {
 	CreatedAt   time.Time `json:"created_at"`
 	Streams     []string  `json:"streams"`
 	Unfinished  bool      `json:"unfinished,omitempty"` // Init began and did not end
+	Epoch       int       `json:"epoch,omitempty"`      // counts repairs
+	Format      int       `json:"format,omitempty"`     // highest consent.Version of a program that opened it
+	Release     string    `json:"release,omitempty"`    // that program's
 }
 
 func newInstance(cfg *Config, n names) *instance {
@@ -84,6 +90,16 @@ func (in *instance) usable(where string) error {
 	return nil
 }
 
+// opened notes who opens it, for those whose facts others cannot read. It reports
+// whether the record changed.
+func (in *instance) opened(cfg *Config) bool {
+	if in.Format >= consent.Version {
+		return false
+	}
+	in.Format, in.Release = consent.Version, cfg.Release
+	return true
+}
+
 // incomplete is the error for streams that the instance lists and the server
 // does not have.
 func incomplete(where string, missing []string) error {
@@ -112,25 +128,7 @@ func (in *instance) save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("encoding the instance record: %w", err)
 	}
-	f, err := os.CreateTemp(dir, ".instance-*")
-	if err != nil {
-		return fmt.Errorf("writing the instance record: %w", err)
-	}
-	defer os.Remove(f.Name()) // gone already when all went well
-	_, err = f.Write(append(data, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, instanceFile))
-	}
-	if err == nil {
-		err = syncDir(dir)
-	}
-	if err != nil {
+	if err := writeWhole(filepath.Join(dir, instanceFile), data); err != nil {
 		return fmt.Errorf("writing the instance record: %w", err)
 	}
 	return nil

@@ -33,6 +33,7 @@ func (s *Store) Get(ctx context.Context, id consent.ID) (*consent.State, error) 
 // read reads every fact of one request from the stream. What was remembered
 // of it saves decrypting its asked again.
 func (s *Store) read(ctx context.Context, id consent.ID, remembered *consent.State) (*consent.State, error) {
+	known, isKnown := s.Peek(id)
 	if remembered != nil { // as long as the person's key is there
 		if _, err := s.dataKey(ctx, remembered.Request.Pseudonym, false); err != nil {
 			return nil, err
@@ -66,10 +67,38 @@ func (s *Store) read(ctx context.Context, id consent.ID, remembered *consent.Sta
 		}
 		st.Seq = m.seq
 	}
+	if isKnown {
+		if err := s.whole(ctx, known, &st); err != nil {
+			return nil, fmt.Errorf("reading a request: %w", err)
+		}
+	}
 	if st.Request == nil { // unknown, or its asked has aged out before the rest
 		return nil, fmt.Errorf("reading a request: %w", consent.ErrNotFound)
 	}
 	return &st, nil
+}
+
+// whole returns an error where facts are missing that memory has seen before.
+func (s *Store) whole(ctx context.Context, known consent.Brief, st *consent.State) error {
+	for kind, missing := range map[consent.FactKind]bool{
+		consent.FactAsked:   st.Request == nil,
+		consent.FactDecided: known.Decided != "" && st.Decided == nil,
+		consent.FactSettled: known.Settled != "" && st.Settled == nil,
+	} {
+		if !missing {
+			continue
+		}
+		_, err := s.leaderMessage(ctx, s.names.stream(streamConsent), s.names.fact(place{ID: known.ID, Kind: kind}))
+		switch {
+		case errors.Is(err, consent.ErrNotFound):
+			return s.lose(consent.Loss{Stream: streamConsent, Why: fmt.Sprintf("%s of request %s cannot be read any more", kind, known.ID)})
+		case err != nil:
+			return err
+		default: // a replica was behind
+			return errIncomplete
+		}
+	}
+	return nil
 }
 
 // decodeInto decodes a stored fact and adds it to st.

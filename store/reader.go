@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -71,14 +70,14 @@ func (r *reader) latest(ctx context.Context, filters ...string) ([]message, erro
 		r.mu.Unlock()
 	}()
 	if err := r.nc.PublishRequest("$JS.API.DIRECT.GET."+r.stream, reply, body); err != nil {
-		return nil, fmt.Errorf("reading facts: %w", err)
+		return nil, fmt.Errorf("reading facts: %w", away(err))
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	select {
 	case <-rd.done:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("reading facts: %w", ctx.Err())
+		return nil, fmt.Errorf("reading facts: %w", away(ctx.Err()))
 	}
 	if rd.err != nil {
 		return nil, fmt.Errorf("reading facts: %w", rd.err)
@@ -116,7 +115,7 @@ func (r *reader) receive(m *nats.Msg) {
 			rd.err = errIncomplete
 		}
 	default:
-		rd.err = errors.New(strings.TrimSpace("direct get: " + status + " " + m.Header.Get("Description")))
+		rd.err = away(&statusError{status, m.Header.Get("Description")})
 	}
 	r.mu.Lock()
 	delete(r.waiting, m.Subject)

@@ -21,7 +21,7 @@ import (
 // consent.ErrClaimed when the chain is longer: another auditor was faster, or
 // an earlier call of ours succeeded without our seeing it.
 func (s *Store) Append(ctx context.Context, record []byte, after uint64) (uint64, error) {
-	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.names.subject("audit"), Data: record},
+	ack, err := s.publish(ctx, streamAudit, &nats.Msg{Subject: s.names.subject("audit"), Data: record},
 		jetstream.WithExpectLastSequence(after))
 	if isOvertaken(err) {
 		return 0, fmt.Errorf("sealing: %w", consent.ErrClaimed)

@@ -139,13 +139,13 @@ func (s *Store) vacate(ctx context.Context, held message) error {
 func (s *Store) publishVolatile(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) error {
 	_, err := s.js.PublishMsg(ctx, m, opts...)
 	if !errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrNoResponders) {
-		return err
+		return away(err)
 	}
 	if err := s.names.createVolatile(ctx, s.js); err != nil {
-		return err
+		return away(err)
 	}
 	_, err = s.js.PublishMsg(ctx, m, opts...)
-	return err
+	return away(err)
 }
 
 // parseSlot reads who holds a slot until when. A message that cannot be read

@@ -84,9 +84,8 @@ func (s *Store) saveSnapshot(seq uint64) (err error) {
 }
 
 // loadSnapshot fills an empty index and returns the sequence that it is good
-// for; 0 when there is no copy to use. last is the end of the stream: a copy
-// that is ahead of it belongs to another one.
-func (s *Store) loadSnapshot(ctx context.Context, last uint64) uint64 {
+// for; 0 when there is no copy to use.
+func (s *Store) loadSnapshot(ctx context.Context) uint64 {
 	path := filepath.Join(s.cfg.Dir, snapshotFile)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -94,7 +93,7 @@ func (s *Store) loadSnapshot(ctx context.Context, last uint64) uint64 {
 	}
 	var seq uint64
 	if err == nil {
-		seq, err = s.readSnapshot(f, last)
+		seq, err = s.readSnapshot(f)
 		f.Close()
 	}
 	if err != nil {
@@ -106,26 +105,44 @@ func (s *Store) loadSnapshot(ctx context.Context, last uint64) uint64 {
 	return seq
 }
 
-func (s *Store) readSnapshot(f io.Reader, last uint64) (uint64, error) {
-	aead, err := s.snapshotAEAD()
+func (s *Store) readSnapshot(f io.Reader) (uint64, error) {
+	r, head, err := s.openSnapshot(f)
 	if err != nil {
 		return 0, err
 	}
-	r := &chunkReader{r: bufio.NewReaderSize(f, 1<<20), aead: aead}
-	var head snapshotHead
+	return head.Seq, s.index.read(r, head.Askers)
+}
+
+// openSnapshot reads the head of a copy, and returns what reads the rest.
+func (s *Store) openSnapshot(f io.Reader) (r *chunkReader, head snapshotHead, err error) {
+	aead, err := s.snapshotAEAD()
+	if err != nil {
+		return nil, head, err
+	}
+	r = &chunkReader{r: bufio.NewReaderSize(f, 1<<20), aead: aead}
 	text, err := r.next()
 	if err == nil {
 		err = json.Unmarshal(text, &head)
 	}
-	switch {
-	case err != nil:
-		return 0, err
-	case head.V != snapshotVersion || head.Instance != s.instance:
-		return 0, errors.New("another version or another instance")
-	case head.Seq > last:
-		return 0, errors.New("it is ahead of the facts")
+	if err == nil && (head.V != snapshotVersion || head.Instance != s.instance) {
+		err = errors.New("another version or another instance")
 	}
-	return head.Seq, s.index.read(r, head.Askers)
+	return r, head, err
+}
+
+// snapshotSeq is up to where a copy says that there are facts; 0 for none that
+// can be read.
+func (s *Store) snapshotSeq() uint64 {
+	f, err := os.Open(filepath.Join(s.cfg.Dir, snapshotFile))
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	_, head, err := s.openSnapshot(f)
+	if err != nil {
+		return 0
+	}
+	return head.Seq
 }
 
 // write puts the index out in chunks.

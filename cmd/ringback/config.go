@@ -44,6 +44,7 @@ type Config struct {
 	RootText   string // root key from the environment instead of a file
 	Data       string // data directory of the embedded store; in a development run empty: a temporary one
 	NATS       *NATS  // external NATS server instead of the embedded one
+	Witness    string // file that keeps the head of the store; empty: none
 	AdminToken string // bearer of the management API; empty: the one derived from the root key
 
 	SMS      *channels.SMSConfig // nil: none; a development run without one uses the fake provider
@@ -172,7 +173,7 @@ func LoadConfig(src Sources) (*Config, error) {
 // read fills c. Later parts look at earlier ones.
 func (c *Config) read(r *reader, root *yaml.Node, src Sources) {
 	top := r.section("", root, "issuer", "listen", "manage", "tls", "mtls", "people_listener", "trusted_proxies",
-		"root_key", "data", "nats", "admin_token", "channels", "outbound", "policy", "scopes", "resources",
+		"root_key", "data", "nats", "witness", "admin_token", "channels", "outbound", "policy", "scopes", "resources",
 		"details", "hint_issuers", "clients", "client_documents", "registration", "people", "dev")
 	c.AllowRemote = r.section("dev", top.fields["dev"], "allow_remote").yes("allow_remote", false)
 	if top.has("dev") && !c.Dev {

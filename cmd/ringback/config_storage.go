@@ -63,6 +63,13 @@ func (c *Config) readStorage(r *reader, top *section, src Sources) {
 		data = defaultData
 	}
 	c.Data = data
+	c.Witness = top.text("witness")
+	switch {
+	case c.Witness == "" && !c.Dev:
+		c.Notes = append(c.Notes, "witness is missing: a store that is set back as a whole, to an older copy, is not noticed; name a file on another disk or machine")
+	case c.Witness != "" && c.Data != "" && inside(c.Data, c.Witness):
+		top.wrong("witness", "%s lies inside the data directory %s, with which it would be set back: keep it elsewhere, best on another disk", c.Witness, c.Data)
+	}
 	if c.RootFile != "" && c.Data != "" && !c.Dev && inside(c.Data, c.RootFile) {
 		top.wrong("root_key", "%s lies inside the data directory %s: a copy of the data must not hold its key, so keep it elsewhere", c.RootFile, c.Data)
 	}

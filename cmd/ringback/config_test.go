@@ -168,7 +168,7 @@ func TestExampleIsWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range slices.Concat(clientKeys, []string{
-		"issuer", "listen", "manage", "tls", "mtls", "client_ca", "people_listener", "public_url", "trusted_proxies", "root_key", "data", "nats", "creds",
+		"issuer", "listen", "manage", "tls", "mtls", "client_ca", "people_listener", "public_url", "trusted_proxies", "root_key", "data", "nats", "witness", "creds",
 		"prefix", "monitor", "assume_synced", "admin_token", "auth_token_previous", "messaging_service_sid", "base_url", "parameters",
 		"allow", "timeout", "routes", "when", "escalate_after", "pair_prompts", "person_prompts", "window", "notifications",
 		"denials", "freeze", "dedupe", "lifetime", "match_code", "scopes", "words", "min_acr", "introspect_by", "schema",
@@ -261,6 +261,7 @@ func TestNotes(t *testing.T) {
 		"policy: {limits: off}":                      "policy.limits is off",
 		"manage: 0.0.0.0:8664":                       "manage listens on 0.0.0.0",
 		"listen: 0.0.0.0:8663":                       "without TLS",
+		"data: d":                                    "witness is missing",
 		"nats: {url: nats://x, assume_synced: true}": "nats.assume_synced",
 		"policy: {routes: [{channels: [sms, sms]}]}": "sms stands twice",
 		"details: [{type: tool_call, min_acr: phr}]": "requests of the type tool_call are refused",

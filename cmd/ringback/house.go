@@ -171,7 +171,10 @@ func (h *house) ready() error {
 	if !h.store.Ready() {
 		return fmt.Errorf("%w: not every fact has been read yet", consent.ErrUnavailable)
 	}
-	return h.store.Healthy()
+	if err := h.store.Healthy(); err != nil {
+		return err
+	}
+	return h.sealing()
 }
 
 // behind is how far the house is behind with what it owes for earlier requests.

@@ -114,7 +114,8 @@ func (c *Config) adminToken(root *keys.Root) string {
 
 // storeConfig is what the store needs to know of the configuration.
 func (c *Config) storeConfig(root *keys.Root, now func() time.Time, log *slog.Logger) store.Config {
-	sc := store.Config{Dir: c.Data, Dev: c.Dev, Vault: keys.NewVault(root), Now: now, Log: log}
+	version, _ := build()
+	sc := store.Config{Dir: c.Data, Dev: c.Dev, Witness: c.Witness, Release: version, Vault: keys.NewVault(root), Now: now, Log: log}
 	if n := c.NATS; n != nil {
 		sc.URL, sc.Creds, sc.Prefix, sc.Monitor, sc.AssumeSynced = n.URL, n.Creds, n.Prefix, n.Monitor, n.AssumeSynced
 	}

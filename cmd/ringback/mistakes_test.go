@@ -146,6 +146,7 @@ func TestMistakes(t *testing.T) {
 		{"person zone", "people: [{id: a, zoneinfo: Mars/Olympus}]", "ringback.yaml:3: people[0].zoneinfo: \"Mars/Olympus\" is not a time zone"},
 		{"person locale", "people: [{id: a, locale: english language}]", "ringback.yaml:3: people[0].locale:"},
 		{"person twice", "people: [{id: a}, {id: a}]", "ringback.yaml:3: people[1].id: a stands twice"},
+		{"witness", "data: /srv/ringback\nwitness: /srv/ringback/w", "ringback.yaml:4: witness: /srv/ringback/w lies inside the data directory"},
 		{"dev", "dev: {allow_remote: true}", "ringback.yaml:3: dev: this stands for development runs only"},
 		{"second document", "---\na: b", "ringback.yaml:3: the file has more than one document"},
 		{"no YAML", "a: [", "ringback.yaml:"},

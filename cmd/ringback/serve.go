@@ -197,7 +197,7 @@ func (s *service) run(ctx context.Context) error {
 func (s *service) untilReady(ctx context.Context) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for s.house.ready() != nil {
+	for !s.house.store.Ready() {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -267,7 +267,7 @@ func (s *service) wait(ctx context.Context) error {
 			s.reload(ctx)
 		case <-health.C:
 			// An external server comes back; until then there are no new requests.
-			if err := s.house.store.Healthy(); err != nil && s.cfg.NATS == nil {
+			if err := s.house.store.Stopped(); err != nil && s.cfg.NATS == nil {
 				return fmt.Errorf("the store has stopped: %w; start again, and look at the disk if it stops again", err)
 			}
 		}

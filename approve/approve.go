@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -58,6 +59,7 @@ type Server struct {
 	origin    string // of PublicURL: what a browser sends as Origin
 	secure    bool   // PublicURL is https
 	receivers map[string]inlet
+	choosing  [64]sync.Mutex // of user codes, by chance
 }
 
 // inlet is a channel whose provider calls back.

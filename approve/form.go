@@ -100,6 +100,7 @@ func parseForm(body string) (f answerForm, ok bool) {
 // userCodeForm is a form of the page where a user_code is chosen, read and not
 // compared with anything.
 type userCodeForm struct {
+	body   string // as it came
 	csrf   string
 	code   string // of the message: 6 digits, or ""
 	chosen string
@@ -120,6 +121,7 @@ func parseUserCodeForm(body string) (f userCodeForm, ok bool) {
 	if !ok {
 		return f, false
 	}
+	f.body = body
 	for name, values := range v {
 		if len(values) > 1 {
 			return userCodeForm{}, false

@@ -3,7 +3,6 @@ package approve
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,9 +26,9 @@ type UserCodes interface {
 	// CodeChange returns a chance that was offered.
 	CodeChange(ctx context.Context, id [16]byte) (consent.CodeChange, error)
 	// MissCodeChange uses up the next of consent.MaxMisses guesses at the
-	// message's code, and returns its number. consent.ErrGuesses when all are
-	// gone, consent.ErrClaimed for a nonce that it knows, consent.ErrDecided
-	// when a code was chosen.
+	// message's code, and returns its number: of a nonce that it knows, the one
+	// that it had. consent.ErrGuesses when all are gone, consent.ErrDecided when
+	// a code was chosen.
 	MissCodeChange(ctx context.Context, id [16]byte, nonce string) (n int, err error)
 	// ChooseUserCode makes code the person's; consent.ErrDecided when one was
 	// chosen already.
@@ -172,7 +171,7 @@ func (s *Server) showChance(c echo.Context, v *chance, status int, problem templ
 // guess is claimed, and only then compared.
 func (s *Server) choose(c echo.Context, v *chance) error {
 	ctx, r := c.Request().Context(), c.Request()
-	if v.change.Done || v.change.Misses >= consent.MaxMisses {
+	if v.change.Done {
 		return s.showChance(c, v, http.StatusOK, "")
 	}
 	f, ok := readUserCodeForm(r)
@@ -188,14 +187,8 @@ func (s *Server) choose(c echo.Context, v *chance) error {
 	case f.again != f.chosen:
 		return s.showChance(c, v, http.StatusUnprocessableEntity, templates.Unequal)
 	}
-	by := sha256.Sum256([]byte("form " + f.csrf))
-	n, err := s.cfg.UserCodes.MissCodeChange(ctx, v.id, encoding.EncodeToString(by[:12]))
+	n, err := s.cfg.UserCodes.MissCodeChange(ctx, v.id, nonceOf("form "+f.body))
 	switch {
-	case errors.Is(err, consent.ErrClaimed): // sent twice, as by a double click
-		if v, err = s.chance(ctx, v.ticket); err != nil {
-			return s.unchosen(c, v, err)
-		}
-		return s.showChance(c, v, http.StatusConflict, templates.Stale)
 	case errors.Is(err, consent.ErrGuesses):
 		v.change.Misses = consent.MaxMisses
 		return s.showChance(c, v, http.StatusOK, "")
@@ -206,15 +199,33 @@ func (s *Server) choose(c echo.Context, v *chance) error {
 	if !s.cfg.Handles.CheckCode(v.id, 0, f.code) {
 		return s.showChance(c, v, http.StatusUnprocessableEntity, templates.WrongCode)
 	}
-	// Whoever goes away now must not keep the person from being told.
-	ctx = context.WithoutCancel(ctx)
-	if err := s.cfg.UserCodes.ChooseUserCode(ctx, v.id, consent.Secret(f.chosen)); err != nil {
+	if err := s.setUserCode(context.WithoutCancel(ctx), v, f.chosen); err != nil {
 		return s.unchosen(c, v, err)
 	}
-	s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "user code chosen")
-	s.announce(ctx, v.person)
 	v.change.Done = true
 	return s.showChance(c, v, http.StatusOK, "")
+}
+
+// setUserCode makes code the person's, unless somebody was faster. The person is
+// told first: neither whoever goes away now, nor an end of this process, keeps
+// them from it.
+func (s *Server) setUserCode(ctx context.Context, v *chance, code string) error {
+	mu := &s.choosing[int(v.id[len(v.id)-1])%len(s.choosing)] // so that of several at once one tells
+	mu.Lock()
+	defer mu.Unlock()
+	now, err := s.chance(ctx, v.ticket)
+	switch {
+	case err != nil:
+		return err
+	case now.change.Done:
+		return consent.ErrDecided
+	}
+	s.announce(ctx, v.person)
+	if err := s.cfg.UserCodes.ChooseUserCode(ctx, v.id, consent.Secret(code)); err != nil {
+		return err
+	}
+	s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "user code chosen")
+	return nil
 }
 
 // unchosen answers a form that could not be stored.

@@ -209,6 +209,13 @@ func (l leaves) ChooseUserCode(ctx context.Context, id [16]byte, code consent.Se
 	return l.Store.ChooseUserCode(ctx, id, code)
 }
 
+// ends is a store that is gone before the code is set.
+type ends struct{ *house }
+
+func (ends) ChooseUserCode(context.Context, [16]byte, consent.Secret) error {
+	return consent.ErrUnavailable
+}
+
 // filled is the form of a page with a user_code in it.
 func (p page) filled(t testing.TB, messageCode, userCode string) url.Values {
 	t.Helper()

@@ -139,8 +139,8 @@ func (s *Store) CodeChange(ctx context.Context, id [16]byte) (consent.CodeChange
 }
 
 // MissCodeChange uses up the next of MaxMisses guesses at the code of the
-// message that offered the change, and returns its number. consent.ErrGuesses
-// when all are gone, consent.ErrClaimed when one with the same nonce exists,
+// message that offered the change, and returns its number, or the one that a
+// guess with the same nonce has. consent.ErrGuesses when all are gone,
 // consent.ErrDecided when a code was chosen, consent.ErrNotFound when the
 // chance is over.
 func (s *Store) MissCodeChange(ctx context.Context, id [16]byte, nonce string) (n int, err error) {
@@ -152,7 +152,8 @@ func (s *Store) MissCodeChange(ctx context.Context, id [16]byte, nonce string) (
 		case c.Done:
 			return consent.ErrDecided
 		case slices.Contains(c.Misses, nonce):
-			return consent.ErrClaimed
+			n = slices.Index(c.Misses, nonce) + 1
+			return errLeave
 		case len(c.Misses) >= consent.MaxMisses:
 			return consent.ErrGuesses
 		}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"hash/crc32"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -28,10 +27,6 @@ const (
 
 	// longKey is as long as any thumbprint.
 	longKey = "0123456789012345678901234567890123456789012"
-
-	// countingStripes is how many people's requests can be counted and stored
-	// at a time.
-	countingStripes = 128
 )
 
 // ack is the answer to an accepted request (CIBA Core §7.3) and the code that
@@ -202,31 +197,33 @@ func fits(req *consent.Request) error {
 // admit applies the budgets and stores the request. Where requests are
 // counted, those to one person go one by one: each must be seen by the next.
 func (s *Server) admit(ctx context.Context, req *consent.Request, policy *consent.Policy, now time.Time) error {
-	var history consent.History
 	var same [8]byte
+	permit := func(history consent.History) error {
+		if err := policy.Admit(req, same, history, now); err != nil {
+			return err
+		}
+		s.number(req, policy, history.Open)
+		return nil
+	}
+	var err error
 	if policy.Dedupe || policy.Limits != nil {
-		mu := &s.counting[crc32.ChecksumIEEE([]byte(req.Pseudonym))%countingStripes]
-		mu.Lock()
-		defer mu.Unlock()
-		history, same = s.cfg.Store.History(req.Pseudonym), s.cfg.Store.Same(req)
+		same = s.cfg.Store.Same(req)
+		err = s.cfg.Store.AskIf(ctx, req, permit)
 	} else {
 		newest := 0
 		if coded(req, policy) {
 			newest = matchNewest
 		}
-		history = s.cfg.Store.Glance(req.Pseudonym, newest)
+		if err = permit(s.cfg.Store.Glance(req.Pseudonym, newest)); err == nil {
+			err = s.cfg.Store.Ask(ctx, req)
+		}
 	}
-	err := policy.Admit(req, same, history, now)
 	var refusal *consent.Refusal
 	if errors.As(err, &refusal) {
 		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "request refused", slog.String("client", req.Client.ID), slog.String("code", string(refusal.Reason)))
 		return refusedBy(refusal, now)
 	}
-	if err != nil {
-		return err
-	}
-	s.number(req, policy, history.Open)
-	return s.cfg.Store.Ask(ctx, req)
+	return err
 }
 
 // refusedBy is contract: a duplicate is the agent's mistake, a budget or a

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -51,7 +50,6 @@ type Server struct {
 	slots      *slots
 	remoteKeys remote[*keys.PublicKeys]
 	documents  remote[*document]
-	counting   [countingStripes]sync.Mutex // by person, see admit
 
 	backchannel, deferrals polling // by auth_req_id, by deferral_code
 

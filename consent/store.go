@@ -22,6 +22,11 @@ type Store interface {
 	// Ask writes the asked fact. ErrUnavailable when the store is four fifths
 	// full or sealing lags.
 	Ask(ctx context.Context, req *Request) error
+	// AskIf is Ask, if admit returns nil for the person's history. It has every
+	// request that was asked before by whatever process, and nobody else asks
+	// the person meanwhile. admit may set ID and match code of req; it may be
+	// called again.
+	AskIf(ctx context.Context, req *Request, admit func(History) error) error
 	// Get reads every fact of one request. ErrNotFound is confirmed.
 	Get(ctx context.Context, id ID) (*State, error)
 	// Peek answers from memory, without I/O. False says nothing: use Get.

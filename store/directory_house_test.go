@@ -150,20 +150,25 @@ func pollClient(id string) *consent.Client {
 // askFor stores a request for a person and a decision about it.
 func askFor(t *testing.T, s *Store, person string) *consent.Request {
 	t.Helper()
+	req := newRequest(s, person)
+	if err := s.Ask(t.Context(), req); err != nil {
+		t.Fatalf("Ask: %v", err)
+	}
+	d := consent.Decision{V: consent.Version, Verb: consent.Denied, By: person, Means: consent.ByPage, At: req.AskedAt, Nonce: "nonce"}
+	if _, err := s.Decide(t.Context(), req.ID, d); err != nil {
+		t.Fatalf("Decide: %v", err)
+	}
+	return req
+}
+
+// newRequest is a request that is not stored.
+func newRequest(s *Store, person string) *consent.Request {
 	now := s.cfg.Now().UTC().Truncate(time.Millisecond)
-	req := &consent.Request{
+	return &consent.Request{
 		V: consent.Version, ID: consent.NewID(), Issuer: "https://consent.example", Door: consent.DoorCIBA,
 		Client: consent.Party{ID: "agent", Name: "Agent"}, Approver: person, Pseudonym: s.Pseudonym(person),
 		Scope: []string{"openid"}, ACR: []string{consent.ACRTap}, Salt: []byte("0123456789abcdef"),
 		AskedAt: now, ExpiresAt: now.Add(5 * time.Minute), GrantLifetime: 300, Mode: consent.Poll, Interval: 5,
 		Bearers: consent.Bearers{MatchCode: "4711", NotificationToken: "notification-token-of-the-agent"},
 	}
-	if err := s.Ask(t.Context(), req); err != nil {
-		t.Fatalf("Ask: %v", err)
-	}
-	d := consent.Decision{V: consent.Version, Verb: consent.Denied, By: person, Means: consent.ByPage, At: now, Nonce: "nonce"}
-	if _, err := s.Decide(t.Context(), req.ID, d); err != nil {
-		t.Fatalf("Decide: %v", err)
-	}
-	return req
 }

@@ -67,6 +67,7 @@ var goldenStreams = []string{
 	"ringback_SEEN ringback.seen.* per-subject=1 message-bytes=1024 replicas=1 age=8784h0m0s duplicates=1s discard-new write-once direct atomic",
 	"ringback_DEK ringback.dek.* per-subject=1 replicas=1 duplicates=1s discard-new write-once direct",
 	"ringback_SLOT ringback.slot.* memory per-subject=1 replicas=1 duplicates=1s discard-new write-once direct ttl",
+	"ringback_TURN ringback.turn.* memory per-subject=1 replicas=1 duplicates=1s direct ttl",
 	"ringback_FREEZE ringback.freeze.*.* per-subject=1 replicas=1 duplicates=1s direct ttl",
 }
 

@@ -42,7 +42,7 @@ func (s *Store) Once(ctx context.Context, whose, key string, until time.Time) (b
 		return false, fmt.Errorf("recording a single use: this client has as many as are left for others: %w", consent.ErrUnavailable)
 	}
 	m := &nats.Msg{Subject: s.names.subject("jti", hashed(key))}
-	err = s.publishVolatile(ctx, m, jetstream.WithMsgTTL(seconds(min(ahead+onceSkew, onceFor))))
+	_, err = s.publishVolatile(ctx, m, jetstream.WithMsgTTL(seconds(min(ahead+onceSkew, onceFor))))
 	if api := (*jetstream.APIError)(nil); !errors.As(err, &api) { // without an answer it may be there
 		s.shares.add(whose, now, ahead)
 	}

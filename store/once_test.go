@@ -147,7 +147,7 @@ func TestExternalServerForgetsUses(t *testing.T) {
 		}
 	}
 	m := &nats.Msg{Subject: s.names.subject("jti", hashed("short"))}
-	if err := s.publishVolatile(t.Context(), m, jetstream.WithMsgTTL(time.Second)); err != nil {
+	if _, err := s.publishVolatile(t.Context(), m, jetstream.WithMsgTTL(time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if first, err := s.Once(t.Context(), "agent", "short", now.Add(time.Minute)); first || err != nil {
@@ -201,7 +201,8 @@ func TestEarlierStreamOfUses(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish := func(key string) error {
-		return before.publishVolatile(ctx, &nats.Msg{Subject: before.names.subject("jti", hashed(key))})
+		_, err := before.publishVolatile(ctx, &nats.Msg{Subject: before.names.subject("jti", hashed(key))})
+		return err
 	}
 	if err := publish("used"); err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ func (s *Store) Slot(ctx context.Context, p consent.Pseudonym, id consent.ID, tt
 		now := s.cfg.Now()
 		until := now.Add(ttl)
 		m := &nats.Msg{Subject: subject, Data: []byte(id.String() + " " + strconv.FormatInt(until.UnixMilli(), 10))}
-		err := s.publishVolatile(ctx, m, jetstream.WithMsgTTL(seconds(ttl)))
+		_, err := s.publishVolatile(ctx, m, jetstream.WithMsgTTL(seconds(ttl)))
 		if err == nil {
 			return true, until, nil
 		}
@@ -136,16 +136,17 @@ func (s *Store) vacate(ctx context.Context, held message) error {
 
 // publishVolatile publishes to a stream in memory. A server that was
 // restarted has forgotten the stream itself; then it is made again.
-func (s *Store) publishVolatile(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) error {
-	_, err := s.js.PublishMsg(ctx, m, opts...)
-	if !errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrNoResponders) {
-		return away(err)
+func (s *Store) publishVolatile(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (seq uint64, err error) {
+	ack, err := s.js.PublishMsg(ctx, m, opts...)
+	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
+		if err = s.names.createVolatile(ctx, s.js); err == nil {
+			ack, err = s.js.PublishMsg(ctx, m, opts...)
+		}
 	}
-	if err := s.names.createVolatile(ctx, s.js); err != nil {
-		return away(err)
+	if err != nil {
+		return 0, away(err)
 	}
-	_, err = s.js.PublishMsg(ctx, m, opts...)
-	return away(err)
+	return ack.Sequence, nil
 }
 
 // parseSlot reads who holds a slot until when. A message that cannot be read

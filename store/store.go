@@ -124,9 +124,10 @@ type Store struct {
 	seen      *committer // of what counts once
 	evidence  *committer // of evidence
 	reader    *reader
-	uses      *uses   // nil unless exclusive
-	slots     slots   // empty unless exclusive
-	shares    *shares // nil when exclusive
+	uses      *uses                   // nil unless exclusive
+	turns     [turnStripes]sync.Mutex // by person, see AskIf
+	slots     slots                   // empty unless exclusive
+	shares    *shares                 // nil when exclusive
 	index     *index
 	recent    *cache
 	followed  atomic.Uint64 // every fact up to this sequence is in the index

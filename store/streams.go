@@ -42,6 +42,7 @@ const (
 	streamSeen     = "SEEN"     // seen.<sha256>: what must count once for ever
 	streamDEK      = "DEK"      // dek.<pseudonym>: data key of a person, wrapped
 	streamSlot     = "SLOT"     // slot.<pseudonym>: one visible prompt, in memory
+	streamTurn     = "TURN"     // turn.<pseudonym>: who asks of several processes, in memory
 	streamFreeze   = "FREEZE"   // freeze.<pseudonym>.<client>
 )
 
@@ -99,6 +100,10 @@ func layout(maxBytes int64) ([]jetstream.StreamConfig, []jetstream.KeyValueConfi
 			Name: streamSlot, Subjects: []string{"slot.*"}, Storage: jetstream.MemoryStorage,
 			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
 			AllowDirect: true, AllowMsgTTL: true, Duplicates: time.Second,
+		},
+		{
+			Name: streamTurn, Subjects: []string{"turn.*"}, Storage: jetstream.MemoryStorage,
+			MaxMsgsPerSubject: 1, AllowDirect: true, AllowMsgTTL: true, Duplicates: time.Second,
 		},
 		{
 			Name: streamFreeze, Subjects: []string{"freeze.*.*"},

@@ -174,7 +174,15 @@ type counted struct {
 
 // Ask implements consent.Store.
 func (s *counted) Ask(ctx context.Context, req *consent.Request) error {
-	err := s.Store.Ask(ctx, req)
+	return s.asked(s.Store.Ask(ctx, req))
+}
+
+// AskIf implements consent.Store.
+func (s *counted) AskIf(ctx context.Context, req *consent.Request, admit func(consent.History) error) error {
+	return s.asked(s.Store.AskIf(ctx, req, admit))
+}
+
+func (s *counted) asked(err error) error {
 	if err == nil {
 		s.m.requests.WithLabelValues(string(consent.StatusPending)).Inc()
 	}

@@ -166,7 +166,8 @@ func (s *Store) keepInstance(ctx context.Context, kv jetstream.KeyValue, in *ins
 func startExternal(ctx context.Context, cfg Config, n names) (*Store, error) {
 	s := newStore(cfg, n, nil)
 	s.monitor = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	var opts []nats.Option
+	// A silent server is left after three seconds, not after minutes.
+	opts := []nats.Option{nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2)}
 	if cfg.Creds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.Creds))
 	}

@@ -21,7 +21,7 @@ const (
 	// lookEvery is how often the server is looked at.
 	lookEvery = time.Second
 	// lookFor is how long it may take to answer.
-	lookFor = 2 * time.Second
+	lookFor = 1500 * time.Millisecond
 	// checkFor is how long it may take after a reconnection, when it is looked at
 	// as for the first time.
 	checkFor = 30 * time.Second
@@ -115,10 +115,11 @@ func (s *Store) look(ctx context.Context) error {
 	if err := s.lookAtSize(ctx); err != nil && !s.commit.fate.storedSince(now.Add(-lookFor)) { // a busy one answers late
 		return fmt.Errorf("%s does not answer: %w", s.cfg.where(), err)
 	}
-	if s.shares != nil {
-		s.lookAtUses(ctx)
+	if s.srv != nil {
+		return nil
 	}
-	return nil
+	s.lookAtUses(ctx)
+	return s.askHealthz(ctx)
 }
 
 // lookOutside looks at an external server.
@@ -133,12 +134,7 @@ func (s *Store) lookOutside(ctx context.Context) error {
 		}
 		s.health.suspect.Store(false)
 	}
-	if s.cfg.Monitor == "" {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookFor)
-	defer cancel()
-	return s.askHealthz(ctx)
+	return nil
 }
 
 // checkAgain looks, after a reconnection, at the server as if for the first time:
@@ -173,6 +169,9 @@ func (s *Store) checkAgain(ctx context.Context) error {
 
 // askHealthz reads the external server's own word.
 func (s *Store) askHealthz(ctx context.Context) error {
+	if s.cfg.Monitor == "" {
+		return nil
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(s.cfg.Monitor, "/")+"/healthz", nil)
 	if err != nil {
 		return fmt.Errorf("reading the server's health: %w", err)

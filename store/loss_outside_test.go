@@ -31,6 +31,7 @@ type outside struct {
 func (o *outside) restart(t *testing.T, damage func(dir string)) {
 	t.Helper()
 	o.srv.Stop()
+	o.h.Eventually("the store to miss its server", func() bool { return o.h.Healthy() != nil })
 	damage(o.srv.Dir)
 	o.srv = storetest.NewServer(t, o.opts...)
 }

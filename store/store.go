@@ -292,11 +292,15 @@ func (s *Store) Start() {
 	s.startOnce.Do(s.begin)
 }
 
+// dialFor is how long a server may take to greet. Whoever uses the connection
+// meanwhile waits as long.
+const dialFor = 2 * time.Second
+
 // connect opens the connections.
 func (s *Store) connect(address string, opts ...nats.Option) error {
 	opts = append(opts,
 		nats.Name(s.names.prefix), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond),
-		nats.Timeout(5*time.Second), nats.ErrorHandler(s.asyncError))
+		nats.Timeout(dialFor), nats.ErrorHandler(s.asyncError))
 	for _, c := range []**nats.Conn{&s.nc, &s.wc, &s.fc} {
 		conn, err := nats.Connect(address, opts...)
 		if err != nil {
@@ -327,12 +331,22 @@ func (s *Store) Close(ctx context.Context) error {
 	for _, c := range s.committers() {
 		err = errors.Join(err, c.drain(ctx))
 	}
-	s.closeDirectory()
 	if s.stop != nil {
 		s.stop()
 	}
-	s.running.Wait()
+	ended := make(chan struct{})
+	go func() {
+		s.closeDirectory()
+		s.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done(): // some wait for a server that does not answer
+		err = errors.Join(err, ctx.Err())
+	}
 	s.disconnect()
+	<-ended // without a connection nobody waits for an answer
 	return err
 }
 

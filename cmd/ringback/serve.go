@@ -27,8 +27,9 @@ import (
 // are several a second under load.
 const gcPercent = 300
 
-// grace is how long a stopping service may take for what is in flight.
-const grace = 15 * time.Second
+// grace is how long a stopping service may take for what is in flight: with what
+// it takes to give up, 15 s.
+const grace = 13 * time.Second
 
 const serveUsage = `Usage: ringback serve [--config FILE] [--dev] [--data DIR] [--root-key FILE] [--listen ADDR] [--manage ADDR]
 

@@ -69,7 +69,7 @@ func (s *Store) followOwn(ctx context.Context, f *following) error {
 		return fmt.Errorf("following facts: %w", err)
 	}
 	there := info.CachedInfo().State
-	if f.until == 0 {
+	if !f.begun {
 		f.until = there.LastSeq
 		if f.last = s.loadSnapshot(ctx); f.last == 0 && there.Msgs > 0 {
 			since := there.LastTime.Add(-followSince) // by the server's clock, which dates the messages
@@ -79,6 +79,7 @@ func (s *Store) followOwn(ctx context.Context, f *following) error {
 			}
 			f.last = first[0].seq - 1
 		}
+		f.begun = true
 	}
 	if err := s.catchUp(ctx, f, there.LastSeq); err != nil {
 		return err

@@ -34,6 +34,7 @@ type following struct {
 	swept int    // of them those before the last sweep
 	last  uint64 // everything up to this sequence has been taken
 	until uint64 // what was stored before the start
+	begun bool   // last says where to go on, of the only writer
 	ready bool
 }
 

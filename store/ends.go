@@ -16,7 +16,8 @@ import (
 const endsRead = batchMax / 2
 
 // End implements consent.Store. Memory holds the digest of what this process, or
-// the one before it, was asked, so that an expiry needs no reading.
+// the one before it, was asked, so that an expiry needs no reading. What cannot be
+// ended is left out, so that the others are: a single look at it says why.
 func (s *Store) End(ctx context.Context, ids []consent.ID, now time.Time) (ended []consent.ID, err error) {
 	var drafts []*draft
 	var others []consent.ID
@@ -31,7 +32,7 @@ func (s *Store) End(ctx context.Context, ids []consent.ID, now time.Time) (ended
 		}
 		d, err := consent.Expiry(digest, rand.Text(), now)
 		if err != nil {
-			return nil, fmt.Errorf("ending a request: %w", err)
+			continue
 		}
 		req := &consent.Request{ID: id, Pseudonym: b.Pseudonym, ExpiresAt: b.ExpiresAt}
 		if drafts, err = s.draftEnd(ctx, drafts, req, consent.Ending{Decision: &d}); err != nil {
@@ -46,7 +47,7 @@ func (s *Store) End(ctx context.Context, ids []consent.ID, now time.Time) (ended
 		for _, st := range states {
 			end, err := consent.End(st, rand.Text(), now)
 			if err != nil {
-				return nil, fmt.Errorf("ending a request: %w", err)
+				continue
 			}
 			if drafts, err = s.draftEnd(ctx, drafts, st.Request, end); err != nil {
 				return nil, err
@@ -68,7 +69,7 @@ func (x *index) ending(id consent.ID) (consent.Brief, consent.Digest) {
 }
 
 // draftEnd adds the fact of an end, if there is one; of a person who was erased
-// meanwhile there is none.
+// meanwhile, or whose key is damaged, there is none.
 func (s *Store) draftEnd(ctx context.Context, drafts []*draft, req *consent.Request, end consent.Ending) ([]*draft, error) {
 	var f *draft
 	var err error
@@ -82,7 +83,7 @@ func (s *Store) draftEnd(ctx context.Context, drafts []*draft, req *consent.Requ
 	default:
 		return drafts, nil
 	}
-	if errors.Is(err, consent.ErrNotFound) {
+	if errors.Is(err, consent.ErrNotFound) || errors.Is(err, errDamaged) {
 		return drafts, nil
 	}
 	return append(drafts, f), err
@@ -116,7 +117,7 @@ func (s *Store) putTogether(ctx context.Context, drafts []*draft) (put []consent
 }
 
 // askedAndDecided reads what was asked and decided of each request. What cannot
-// be read is left out: a single look at it says why.
+// be read is left out.
 func (s *Store) askedAndDecided(ctx context.Context, ids []consent.ID) ([]*consent.State, error) {
 	var out []*consent.State
 	var subjects []string

@@ -42,6 +42,7 @@ func NewGate(behind func() time.Duration, now func() time.Time) *Gate {
 func (g *Gate) Enter(ctx context.Context) (leave func(), err error) {
 	g.mu.Lock()
 	g.judge()
+	g.admit() // it may be more than before
 	if len(g.waiting) == 0 && g.inside < g.most {
 		g.inside++
 		g.mu.Unlock()

@@ -26,38 +26,72 @@ const (
 type breaker struct {
 	mu       sync.Mutex
 	down     bool
-	since    time.Time // when it went down
-	why      string    // the provider's code, or the class of failure
-	back     time.Time // when it last came back
-	refusals int       // in a row
-	heard    time.Time // when the provider last gave an answer that shows that it works
-	calls    map[consent.ID]time.Time
+	since    time.Time                // when it went down
+	why      string                   // the provider's code, or the class of failure
+	back     time.Time                // when it last came back
+	refusals int                      // in a row
+	heard    time.Time                // when the provider last gave an answer that shows that it works
+	calls    map[consent.ID]time.Time // under way, and since when the provider is asked; zero: not yet
 	held     map[consent.ID]holding
-	fresh    []consent.ID // of them those that have lost no attempt, as they came; some may be held no longer
-	probe    consent.ID   // may go although the channel is down
+	fresh    []fresh // of them those that have lost no attempt, as they came
+	came     uint64
+	probe    consent.ID // may go although the channel is down
 	probing  bool
 	probed   time.Time
 }
 
 // holding is a request that waits for a channel.
 type holding struct {
-	lost  int  // attempts that were refused
+	lost  int  // attempts that were refused or not answered
 	ready bool // the pause after the last one is over
+	came  uint64
+}
+
+// fresh is one that has lost none. It is out of date when that one is held no
+// longer, or again.
+type fresh struct {
+	id   consent.ID
+	came uint64
 }
 
 func newBreaker() *breaker {
 	return &breaker{calls: make(map[consent.ID]time.Time), held: make(map[consent.ID]holding)}
 }
 
-// hold lets a request wait for the channel.
-func (b *breaker) hold(id consent.ID, h holding) {
+// hold lets a request wait for the channel. back is what isDown said when that
+// was found necessary. False: the channel has come back meanwhile.
+func (b *breaker) hold(id consent.ID, h holding, back time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, known := b.held[id]; !known && h.lost == 0 {
-		b.fresh = append(b.fresh, id)
+	b.spare(id)
+	if !b.back.Equal(back) {
+		delete(b.held, id)
+		return false
+	}
+	was, known := b.held[id]
+	if h.came = was.came; !known {
+		b.came++
+		h.came = b.came
+		if h.lost == 0 {
+			b.tidy()
+			b.fresh = append(b.fresh, fresh{id, h.came})
+		}
 	}
 	b.held[id] = h
-	b.spare(id)
+	return true
+}
+
+// tidy forgets what is out of date when that is most. b.mu is held.
+func (b *breaker) tidy() {
+	if len(b.fresh) > 2*len(b.held)+64 {
+		b.fresh = slices.DeleteFunc(b.fresh, func(f fresh) bool { return !b.holdsFresh(f) })
+	}
+}
+
+// holdsFresh reports whether that is up to date. b.mu is held.
+func (b *breaker) holdsFresh(f fresh) bool {
+	h, held := b.held[f.id]
+	return held && h.came == f.came && h.lost == 0
 }
 
 // forget takes a request out: it does not wait for this channel.
@@ -68,11 +102,11 @@ func (b *breaker) forget(id consent.ID) {
 	b.spare(id)
 }
 
-// spare lets another request be the probe if id, which was to be it, made no
-// attempt. b.mu is held.
+// spare lets another request be the probe, soon, if id, which was to be it, made
+// no attempt. b.mu is held.
 func (b *breaker) spare(id consent.ID) {
 	if _, calling := b.calls[id]; b.probing && b.probe == id && !calling {
-		b.probing = false
+		b.probing, b.probed = false, time.Time{}
 	}
 }
 
@@ -84,15 +118,25 @@ func (b *breaker) isDown(id consent.ID) (down bool, back time.Time) {
 	return b.down && !(b.probing && b.probe == id), b.back
 }
 
-// begin says that the provider is asked. False: not now, the channel went down.
-func (b *breaker) begin(id consent.ID, now time.Time) bool {
+// begin says that the provider is going to be asked. False: not now, the channel
+// went down.
+func (b *breaker) begin(id consent.ID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.down && !(b.probing && b.probe == id) {
 		return false
 	}
-	b.calls[id] = now
+	b.calls[id] = time.Time{}
+	delete(b.held, id)
 	return true
+}
+
+// ask says that it is: from now on it is the provider that is waited for, and
+// not the store.
+func (b *breaker) ask(id consent.ID, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls[id] = now
 }
 
 // end says what became of it, and returns the requests to look at again because
@@ -100,8 +144,12 @@ func (b *breaker) begin(id consent.ID, now time.Time) bool {
 func (b *breaker) end(id consent.ID, o consent.Outcome, now time.Time) (again []consent.ID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	began := b.calls[id]
+	asked := b.calls[id]
 	delete(b.calls, id)
+	if o.Status == "" {
+		b.spare(id)
+		return nil
+	}
 	if b.probing && b.probe == id {
 		b.probing = false
 	}
@@ -114,7 +162,7 @@ func (b *breaker) end(id consent.ID, o consent.Outcome, now time.Time) (again []
 			b.fail(o.Code, now)
 		}
 	case consent.Unknown: // no answer, also to nobody else meanwhile
-		if !b.heard.After(began) {
+		if !b.heard.After(asked) {
 			b.fail(o.Code, now)
 		}
 	}
@@ -131,20 +179,20 @@ func (b *breaker) fail(why string, now time.Time) {
 
 // up takes it back, and returns those that wait for it. b.mu is held.
 func (b *breaker) up(now time.Time) (again []consent.ID) {
-	if b.down {
-		b.down, b.back = false, now
-	}
-	if len(b.held) == 0 {
+	if !b.down {
 		return nil
 	}
-	again = slices.DeleteFunc(b.fresh, func(id consent.ID) bool { _, held := b.held[id]; return !held })
-	for id, h := range b.held {
-		if h.lost > 0 {
-			again = append(again, id)
+	b.down, b.back = false, now
+	for _, f := range b.fresh {
+		if b.holdsFresh(f) {
+			again = append(again, f.id)
+			delete(b.held, f.id)
 		}
 	}
-	b.fresh = nil
-	clear(b.held)
+	for id := range b.held {
+		again = append(again, id)
+	}
+	b.fresh, b.held = nil, make(map[consent.ID]holding)
 	return again
 }
 
@@ -154,8 +202,8 @@ func (b *breaker) tick(now time.Time) (probe consent.ID, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.down {
-		for _, began := range b.calls {
-			if now.Sub(began) >= silentFor && !b.heard.After(began) {
+		for _, asked := range b.calls {
+			if !asked.IsZero() && now.Sub(asked) >= silentFor && !b.heard.After(asked) {
 				b.fail("timeout", now)
 				break
 			}
@@ -170,23 +218,23 @@ func (b *breaker) tick(now time.Time) (probe consent.ID, ok bool) {
 	return probe, ok
 }
 
-// choose picks who has lost no attempt yet and has waited longest, else who has
-// lost fewest. b.mu is held.
-func (b *breaker) choose() (consent.ID, bool) {
-	for len(b.fresh) > 0 {
-		id := b.fresh[0]
+// choose takes out who has lost no attempt yet and has waited longest, else who
+// has lost fewest. b.mu is held.
+func (b *breaker) choose() (least consent.ID, found bool) {
+	for len(b.fresh) > 0 && !found {
+		if f := b.fresh[0]; b.holdsFresh(f) {
+			least, found = f.id, true
+		}
 		b.fresh = b.fresh[1:]
-		if _, held := b.held[id]; held {
-			return id, true
+	}
+	if !found {
+		for id, h := range b.held {
+			if h.ready && (!found || h.lost < b.held[least].lost) {
+				least, found = id, true
+			}
 		}
 	}
-	var least consent.ID
-	found := false
-	for id, h := range b.held {
-		if h.ready && (!found || h.lost < b.held[least].lost) {
-			least, found = id, true
-		}
-	}
+	delete(b.held, least)
 	return least, found
 }
 

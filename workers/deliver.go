@@ -15,49 +15,54 @@ import (
 // slotLife is how long one prompt keeps a person's other prompts back.
 const slotLife = time.Minute
 
-// deliver takes the person's slot, and lets a call to the provider go on with
-// the request. Whoever has no slot waits until it is their turn.
-func (e *Engine) deliver(ctx context.Context, s *consent.State, step Step) (r result, later bool, err error) {
-	req, channel := s.Request, step.Route.Channel
-	lane, ok := e.sends[channel]
-	if !ok {
-		return r, false, fmt.Errorf("delivering: channel %q is not configured", channel)
-	}
-	mine, err := e.turn(ctx, req)
-	if err != nil {
-		return r, false, err
-	}
-	if !mine {
-		return result{until: req.ExpiresAt.Add(expiryDelay), why: Turn}, false, nil
-	}
-	lane.enter(req.Client.Counted(), func() {
-		e.guard(ctx, req.ID, func() { e.rest(ctx, req.ID, e.send(ctx, s, step)) })
+// slotLook is the least time until a slot is looked at again.
+const slotLook = probeEvery / 4
+
+// deliver lets a call to the provider go on with the request.
+func (e *Engine) deliver(ctx context.Context, s *consent.State, step Step) {
+	id, since := s.Request.ID, e.cfg.Now()
+	e.sends[step.Route.Channel].enter(s.Request.Client.Counted(), func() {
+		e.guard(ctx, id, func() { e.rest(ctx, id, e.send(ctx, s, step, since)) })
+	}, func() { // it holds up nobody else while it waits for room
+		if p, waited := e.turns.leave(id); waited {
+			e.wakeNext(p, since)
+		}
 	})
-	return r, true, nil
 }
 
-// turn takes the person's slot if it is the request's turn.
+// turn takes the person's slot if it is the request's turn, or if it has it.
 func (e *Engine) turn(ctx context.Context, req *consent.Request) (mine bool, err error) {
-	p, party, now := req.Pseudonym, req.Client.Counted(), e.cfg.Now()
-	behind, joined := e.turns.join(p, party, req.ID) // before looking: the slot may be given back in between
+	p, now := req.Pseudonym, e.cfg.Now()
+	if e.turns.rings(p, req.ID, now) { // it goes on
+		return e.take(ctx, req, now)
+	}
+	behind, joined := e.turns.join(p, req.Client.Counted(), req.ID) // before looking: the slot may be given back in between
 	if next, ok := e.turns.next(p, e.waits); ok && next != req.ID {
 		e.queue.add(next, now) // it finds out whether the slot is free
-	} else {
-		var free time.Time
-		if mine, free, err = e.cfg.Store.Slot(ctx, p, req.ID, slotLife); err != nil {
-			return false, fmt.Errorf("taking the slot: %w", err)
-		}
-		if !mine {
-			e.queue.mark(req.ID, func(it *item) { it.at = min(it.at, free.UnixNano()) })
-		} else {
-			e.turns.rang(p, party, req.ID, free)
-			if next, ok := e.turns.next(p, e.waits); ok {
-				e.queue.add(next, free)
-			}
-		}
+	} else if mine, err = e.take(ctx, req, now); err != nil {
+		return false, err
 	}
 	if !mine && joined {
 		e.cfg.Log.InfoContext(ctx, "waits for the person's other prompts", slog.String("req", req.ID.String()), slog.String("client", req.Client.ID), slog.Int("behind", behind+1))
+	}
+	return mine, nil
+}
+
+// take takes the person's slot, or sees to it that the request is looked at when
+// that ends.
+func (e *Engine) take(ctx context.Context, req *consent.Request, now time.Time) (mine bool, err error) {
+	p, party := req.Pseudonym, req.Client.Counted()
+	mine, free, err := e.cfg.Store.Slot(ctx, p, req.ID, slotLife)
+	if err != nil {
+		return false, fmt.Errorf("taking the slot: %w", err)
+	}
+	free = now.Add(max(free.Sub(now), slotLook)) // whatever somebody did to the clock since it was taken
+	if mine {
+		e.turns.rang(p, party, req.ID, free)
+		e.wakeNext(p, free)
+	} else {
+		e.turns.join(p, party, req.ID)
+		e.queue.mark(req.ID, func(it *item) { it.at = min(it.at, free.UnixNano()) })
 	}
 	return mine, nil
 }
@@ -75,33 +80,74 @@ func (e *Engine) wakeNext(p consent.Pseudonym, at time.Time) {
 	}
 }
 
-// release gives the person's slot back once the request is decided, and lets
-// the next one of that person ring.
+// giveWay takes a request out of its person's line, and gives back their slot,
+// which it has or may have. Then the next one rings.
+func (e *Engine) giveWay(ctx context.Context, p consent.Pseudonym, id consent.ID, slot bool) (err error) {
+	if where, waited := e.turns.leave(id); waited {
+		p = where
+	} else if !slot {
+		return nil
+	}
+	if slot {
+		if err = e.cfg.Store.Release(ctx, p, id); err != nil {
+			err = fmt.Errorf("releasing the slot: %w", err)
+		}
+	}
+	e.wakeNext(p, e.cfg.Now())
+	return err
+}
+
+// release gives the person's slot back once the request is decided.
 func (e *Engine) release(ctx context.Context, s *consent.State) error {
 	if s.Decided == nil {
 		return nil
 	}
-	var err error
-	if len(s.Tried) > 0 {
-		err = e.cfg.Store.Release(ctx, s.Request.Pseudonym, s.Request.ID)
-	}
-	e.wakeNext(s.Request.Pseudonym, e.cfg.Now())
-	if err != nil {
-		return fmt.Errorf("releasing the slot: %w", err)
-	}
-	return nil
+	p, id := s.Request.Pseudonym, s.Request.ID
+	return e.giveWay(ctx, p, id, e.turns.yield(p, id, unused) || len(s.Tried) > 0)
 }
 
-// send claims the attempt, sends, and writes what became of it. Nothing is
-// claimed once the engine stops, or the channel went down.
-func (e *Engine) send(ctx context.Context, s *consent.State, step Step) result {
-	req, channel, now := s.Request, step.Route.Channel, e.cfg.Now()
-	if e.stopping.Load() {
-		return result{until: now}
+// unused says that a request makes no use of the person's prompt any more.
+func unused(time.Time) bool { return false }
+
+// stepBack lets the next one ring while a request is not to be sent: unless it
+// rings itself.
+func (e *Engine) stepBack(ctx context.Context, s *consent.State) {
+	p, id := s.Request.Pseudonym, s.Request.ID
+	slot := e.turns.yield(p, id, func(since time.Time) bool { return rings(s, since) })
+	if err := e.giveWay(ctx, p, id, slot); err != nil {
+		e.cfg.Log.WarnContext(ctx, "slot not given back, it ends by itself", slog.String("req", id.String()), slog.Any("err", err))
 	}
-	b := e.breakers[channel]
-	if !b.begin(req.ID, now) {
-		return result{until: now, why: Channel}
+}
+
+// rings reports whether a prompt of the request came to a device since then, or may
+// have come.
+func rings(s *consent.State, since time.Time) bool {
+	for _, a := range s.Tried {
+		o, receipt := s.Outcomes[a.N], consent.Receipt{Delivered: true}
+		if r, reported := s.Receipts[a.N]; reported {
+			receipt = r
+		}
+		if o.Status != consent.Refused && o.Status != consent.Unreachable && receipt.Delivered && !a.At.Before(since) {
+			return true
+		}
+	}
+	return false
+}
+
+// send takes the person's slot, claims the attempt, sends, and writes what
+// became of it. Nothing is claimed once the engine stops, or the channel went
+// down. Whoever has no slot waits until it is their turn.
+func (e *Engine) send(ctx context.Context, s *consent.State, step Step, since time.Time) (r result) {
+	if e.stopping() {
+		return result{until: e.cfg.Now()}
+	}
+	s, err := e.still(ctx, s, step, since)
+	if s == nil {
+		return result{until: e.cfg.Now(), err: err}
+	}
+	req, b := s.Request, e.breakers[step.Route.Channel]
+	if !b.begin(req.ID) {
+		return result{until: e.cfg.Now(), why: Channel}
 	}
 	var o consent.Outcome
 	defer func() { // also when it panics
@@ -109,7 +155,12 @@ func (e *Engine) send(ctx context.Context, s *consent.State, step Step) result {
 			e.queue.add(id, e.cfg.Now())
 		}
 	}()
-	var err error
+	switch mine, err := e.turn(ctx, req); {
+	case err != nil:
+		return result{err: err}
+	case !mine:
+		return result{until: req.ExpiresAt.Add(expiryDelay), why: Turn}
+	}
 	if o, err = e.attempt(ctx, s, step); err != nil && !overtaken(err) {
 		return result{err: err}
 	}
@@ -137,6 +188,7 @@ func (e *Engine) attempt(ctx context.Context, s *consent.State, step Step) (o co
 	if err := e.cfg.Store.Try(ctx, req.ID, a); err != nil {
 		return o, err
 	}
+	e.breakers[a.Channel].ask(req.ID, e.cfg.Now())
 	receipt, sendErr := e.cfg.Channels[a.Channel].Send(ctx, msg)
 	o = outcome(receipt, sendErr)
 	o.V, o.N, o.At = consent.Version, a.N, e.cfg.Now()

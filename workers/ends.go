@@ -106,24 +106,30 @@ func (q *ends) behind(now time.Time) (n int, late time.Duration) {
 	return len(q.waiting), max(0, time.Duration(now.UnixNano()-q.waiting[0].at))
 }
 
-// over reports whether memory says that a request's end is due, and since when.
-func (e *Engine) over(due item, now time.Time) (at time.Time, over bool) {
-	if due.alone {
-		return at, false
-	}
+// ending lets a request be ended whose end is due, as memory says. Where another
+// process asked it is the first to write it.
+func (e *Engine) ending(due item, now time.Time) bool {
 	b, known := e.cfg.Store.Peek(due.id)
-	if !known {
-		return at, false
+	if !known || due.alone {
+		return false
 	}
 	end, open := b.Ends()
-	if !open {
-		return at, false
+	at := end.Add(expiryDelay)
+	if !open || now.Before(at) {
+		return false
 	}
-	at = end.Add(expiryDelay)
+	if p, waited := e.turns.leave(due.id); waited {
+		e.wakeNext(p, now) // it need not wait until the end is written
+	}
 	if due.foreign {
 		at = at.Add(othersDelay(due.id))
 	}
-	return at, !now.Before(at)
+	if now.Before(at) {
+		e.queue.done(due.id, at, due.why)
+	} else {
+		e.ends.add(due.id, at)
+	}
+	return true
 }
 
 // endAll ends requests until ctx ends.
@@ -196,16 +202,8 @@ func (e *Engine) follow(ctx context.Context, id consent.ID) result {
 	if !known {
 		return result{until: now, why: Ending}
 	}
-	if b.Tried > 0 && now.Before(b.TriedAt.Add(slotLife)) {
-		if err := e.cfg.Store.Release(ctx, b.Pseudonym, id); err != nil {
-			e.cfg.Log.WarnContext(ctx, "slot not given back, it ends by itself", slog.String("req", id.String()), slog.Any("err", err))
-		}
-	}
-	e.turns.leave(b.Pseudonym, id)
-	for _, br := range e.breakers {
-		br.forget(id)
-	}
-	e.wakeNext(b.Pseudonym, now)
+	rang := b.Tried > 0 && now.Before(b.TriedAt.Add(slotLife))
+	e.stepAside(ctx, b.Pseudonym, id, e.turns.yield(b.Pseudonym, id, unused) || rang)
 	if b.Mode != consent.Poll {
 		return result{until: now, why: Ending}
 	}

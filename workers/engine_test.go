@@ -3,7 +3,6 @@ package workers_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,164 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"ringback/channels"
 	"ringback/channels/fakes"
 	"ringback/consent"
-	"ringback/details"
 	"ringback/keys"
 	"ringback/store"
 	"ringback/store/storetest"
-	"ringback/templates"
-	"ringback/workers"
 )
-
-const (
-	account  = "AC00000000000000000000000000000000"
-	sender   = "+12025550100"
-	secret   = "0123456789abcdef0123456789abcdef"
-	escalate = 400 * time.Millisecond
-)
-
-// world is a real store, a fake provider and the engines between them.
-type world struct {
-	t       testing.TB
-	phones  *fakes.Twilio
-	sms     *channels.SMSConfig
-	words   *templates.Set
-	console lines
-	policy  *consent.Policy
-	door    *door
-	around  func(consent.Store) consent.Store // what engines see of a store; nil: all of it
-}
-
-// lines keeps what the console channel writes.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-// door answers notices as planned and counts them.
-type door struct {
-	mu      sync.Mutex
-	answers []consent.Notified
-	asked   []int
-}
-
-func (d *door) Notify(_ context.Context, _ *consent.State, n int) consent.Notified {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.asked = append(d.asked, n)
-	if len(d.answers) == 0 {
-		return consent.Notified{Done: true, Code: "204"}
-	}
-	a := d.answers[0]
-	d.answers = d.answers[1:]
-	return a
-}
-
-func (d *door) notices() []int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return append([]int{}, d.asked...)
-}
-
-func newWorld(t testing.TB, steps ...consent.RouteStep) *world {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, door: &door{}, phones: fakes.NewTwilio(fakes.TwilioConfig{AccountSID: account, AuthToken: secret, From: sender, Now: time.Now})}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- w.phones.Serve(ctx, ln) }()
-	t.Cleanup(func() { cancel(); <-done })
-	w.sms = &channels.SMSConfig{Provider: "twilio", AccountSID: account, AuthToken: secret, From: sender, BaseURL: "http://" + ln.Addr().String()}
-	reg, err := details.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w.words, err = templates.New(templates.Config{Details: reg, Scopes: map[string]map[string]string{"read": {"en": "read your notes"}}}); err != nil {
-		t.Fatal(err)
-	}
-	if steps == nil {
-		steps = []consent.RouteStep{{Channel: "sms", Reply: true}}
-	}
-	w.policy = &consent.Policy{Routes: []consent.Route{{Steps: steps, EscalateAfter: escalate}}}
-	return w
-}
-
-// open returns a paused store with people in it; engine opens the eyes of it.
-func (w *world) open(change ...func(*store.Config)) *storetest.House {
-	w.t.Helper()
-	h := storetest.New(w.t, append(change, func(c *store.Config) { c.Paused = true })...)
-	w.settle(h)
-	return h
-}
-
-// settle puts alice and bob into a store's directory.
-func (w *world) settle(h *storetest.House) {
-	w.t.Helper()
-	if err := h.SetFile(nil, []consent.Person{
-		{ID: "alice", Name: "Alice", Phone: "+12025550101"}, {ID: "bob", Name: "Bob", Phone: "+12025550102"}, {ID: "carol", Name: "Carol"},
-	}, nil); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// engine runs an engine over h until the test or the returned function ends it.
-func (w *world) engine(h *storetest.House, wire func(func(consent.Event))) (stop func()) {
-	w.t.Helper()
-	open, err := channels.Open(channels.Config{SMS: w.sms, Console: &w.console, PublicURL: "https://consent.example", Timeout: 2 * time.Second})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	facts := consent.Store(h)
-	if w.around != nil {
-		facts = w.around(facts)
-	}
-	e := workers.New(workers.Config{
-		Store: facts, Directory: h, Devices: h, Handles: keys.NewHandles(h.Root), Templates: w.words, Channels: open,
-		Notifiers: map[consent.Door]workers.Notifier{consent.DoorCIBA: w.door}, Policy: func() *consent.Policy { return w.policy },
-		Types: func([]byte) []string { return nil }, PublicURL: "https://consent.example", Grace: 3 * time.Second, Now: time.Now, Log: storetest.Log(),
-	})
-	wire(e.OnEvent)
-	h.Start()
-	h.AwaitReady()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		e.Run(ctx)
-	}()
-	stop = func() { cancel(); <-done }
-	w.t.Cleanup(stop)
-	return stop
-}
-
-// running is the usual world: one store, one engine.
-func (w *world) running() *storetest.House {
-	w.t.Helper()
-	var on func(consent.Event)
-	h := w.open(func(c *store.Config) { c.OnEvent = func(ev consent.Event) { on(ev) } })
-	w.engine(h, func(f func(consent.Event)) { on = f })
-	return h
-}
-
-func state(t testing.TB, h *storetest.House, req *consent.Request) *consent.State {
-	t.Helper()
-	s, err := h.Get(t.Context(), req.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 var yes = regexp.MustCompile(`YES (\d{6})`)
 

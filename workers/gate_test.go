@@ -59,6 +59,17 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+// receive returns what comes out of a channel.
+func receive[T any](t *testing.T, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(30 * time.Second):
+		t.Fatal("waited too long for what was to come")
+	}
+	return v
+}
+
 func TestGateSlowsDownAndRecovers(t *testing.T) {
 	t.Parallel()
 	y := newYard()
@@ -135,31 +146,31 @@ func TestGateInTurn(t *testing.T) {
 		enter(t.Context(), i)
 	}
 	cancel()
-	if err := <-out; !errors.Is(err, context.Canceled) {
+	if err := receive(t, out); !errors.Is(err, context.Canceled) {
 		t.Errorf("Enter = %v, want that it was cancelled", err)
 	}
 	y.await(t, 3)
 	leave()
-	if first := <-in; first != 0 {
+	if first := receive(t, in); first != 0 {
 		t.Fatalf("%d is let in first, want 0", first)
 	}
 	if inside, waiting, _ := y.counts(); inside != 1 || waiting != 2 {
 		t.Fatalf("%d inside and %d wait, want 1 and 2", inside, waiting)
 	}
 	leaves[0]()
-	if second := <-in; second != 2 {
+	if second := receive(t, in); second != 2 {
 		t.Fatalf("%d is let in second, want 2", second)
 	}
 	y.late.Store(0)
 	y.clock.Add(int64(gateEvery))
 	enter4 := make(chan struct{})
 	go func() { defer close(enter4); leaves[4], _ = y.Enter(t.Context()) }() // more are let in from now on
-	if third := <-in; third != 3 {
+	if third := receive(t, in); third != 3 {
 		t.Fatalf("%d is let in third, want 3", third)
 	}
 	leaves[2]()
 	leaves[3]()
-	<-enter4
+	receive(t, enter4)
 	leaves[4]()
 	if inside, waiting, _ := y.counts(); inside != 0 || waiting != 0 {
 		t.Errorf("%d inside and %d wait in the end, want nobody", inside, waiting)

@@ -26,9 +26,10 @@ func newLane(limit, share int) *lane {
 	return &lane{limit: limit, share: share, held: make(map[string]int), waiting: make(map[string][]func())}
 }
 
-// enter runs call in a goroutine of its own, now or when there is room. A call
-// that still waits when the lane is closed is never run.
-func (l *lane) enter(holder string, call func()) {
+// enter runs call in a goroutine of its own, now or when there is room; full is
+// called first where there is none. A call that still waits when the lane is
+// closed is never run.
+func (l *lane) enter(holder string, call, full func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -38,6 +39,7 @@ func (l *lane) enter(holder string, call func()) {
 		l.start(holder, call)
 		return
 	}
+	full()
 	if len(l.waiting[holder]) == 0 {
 		l.order = append(l.order, holder)
 	}

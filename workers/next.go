@@ -15,7 +15,7 @@ const (
 	Notify  Action = "notify"  // claim a notice and tell the client
 	Expire  Action = "expire"  // write that nobody answered in time
 	Lapse   Action = "lapse"   // write that nobody came for the approval in time
-	Hold    Action = "hold"    // look again when the channel of Route works again, at Until at the latest
+	Hold    Action = "hold"    // look again when a channel works again, at Until at the latest
 	Wait    Action = "wait"    // look again at Until, or when a fact arrives
 	Done    Action = "done"    // nothing will ever be to do again
 )
@@ -28,6 +28,7 @@ type Step struct {
 	Device consent.Device    // Deliver: which device
 	Until  time.Time         // Hold, Wait
 	Why    Cause             // Hold, Wait
+	Awaits []string          // Hold, Wait: it goes on when one of these channels works again
 }
 
 // Cause is what a request waits for.
@@ -56,8 +57,9 @@ func (c Cause) String() string { return causes[c] }
 // Providers is what this process knows of the channels. The zero value says
 // that all work.
 type Providers struct {
-	Down map[string]bool      // nothing is claimed on these
-	Back map[string]time.Time // since when a channel works that did not
+	Down  map[string]bool      // nothing is claimed on these
+	Back  map[string]time.Time // since when a channel works that did not
+	Clock bool                 // somebody has set the clock back: a fact's time does not say how long ago it was
 }
 
 // Person is what Next needs to know of the approver.
@@ -210,15 +212,19 @@ func nextDelivery(s *consent.State, p Person, route *consent.Route, lim *consent
 		return end(Silent)
 	}
 	step, at := w.choose(choices)
+	last := lastCall(s.Request)
 	switch {
-	case !later(at, now).Before(lastCall(s.Request)):
+	case !now.Before(last) || w.awaits == nil && !at.Before(last):
 		return end(w.spent())
 	case now.Before(at):
+		if last.Before(at) {
+			at = last
+		}
 		why := Retry
 		if w.accepted {
 			why = Answer
 		}
-		return Step{Do: Wait, Route: step.Route, Until: at, Why: why}
+		return Step{Do: Wait, Route: step.Route, Until: at, Why: why, Awaits: w.awaits}
 	case step.Do == Hold:
 		step.Until, step.Why = end(Channel).Until, Channel
 		return step
@@ -250,6 +256,8 @@ type walk struct {
 	refused  int  // attempts that a provider refused
 	refusals int  // of them those at the end of the history
 	accepted bool // a provider took one, and did not report it failed
+
+	awaits []string // channels that let it go on at once when they work again
 }
 
 func (w *walk) read() {
@@ -289,16 +297,22 @@ func (w *walk) choose(choices []choice) (Step, time.Time) {
 		return w.working(choices), time.Time{}
 	}
 	last := w.state.Tried[n-1]
-	escalate := last.At.Add(w.route.EscalateAfter)
+	o, concluded := w.state.Outcomes[last.N]
+	since := func(t time.Time, d time.Duration) time.Time {
+		if w.prov.Clock && concluded {
+			return w.now
+		}
+		return after(t, d, w.now)
+	}
+	escalate := since(last.At, w.route.EscalateAfter)
 	at, refused := escalate, false
-	o := w.state.Outcomes[last.N]
 	switch receipt, reported := w.state.Receipts[last.N]; {
 	case o.Status == consent.Unreachable:
-		at = after(o.At, 0, w.now)
+		at = since(o.At, 0)
 	case o.Status == consent.Refused:
-		at, refused = after(o.At, 0, w.now), true
+		at, refused = since(o.At, 0), true
 	case reported && !receipt.Delivered:
-		at = after(receipt.At, 0, w.now)
+		at = since(receipt.At, 0)
 	}
 	pos := slices.IndexFunc(w.route.Steps, func(r consent.RouteStep) bool { return r.Channel == last.Channel })
 	further := slices.DeleteFunc(slices.Clone(choices), func(c choice) bool { return c.pos <= pos })
@@ -306,13 +320,21 @@ func (w *walk) choose(choices []choice) (Step, time.Time) {
 	switch {
 	case len(further) > 0 && (again < 0 || !refused || w.working(further).Do == Deliver):
 		return w.working(further), at
-	case again >= 0 && refused: // the last channel that works: its provider is asked again
+	case again >= 0 && refused: // its provider is asked again, or if it is down another one that was asked before
 		pause := max(time.Duration(o.RetryAfter)*time.Second, min(time.Second<<min(w.refusals-1, 6), maxPause))
-		at = after(o.At, pause, w.now)
+		at = since(o.At, pause)
 		if o.At.Before(w.prov.Back[last.Channel]) {
 			at = w.now
 		}
-		return w.working(choices[again : again+1]), at
+		w.awaits = []string{last.Channel}
+		for _, c := range further { // they are all down
+			w.awaits = append(w.awaits, c.Route.Channel)
+		}
+		asked := choices[again:]
+		if w.sent == 0 {
+			asked = slices.Concat(asked, choices[:again])
+		}
+		return w.working(asked), at
 	}
 	at = later(at, escalate)
 	if w.accepted {
@@ -321,15 +343,17 @@ func (w *walk) choose(choices []choice) (Step, time.Time) {
 	return w.working(choices), at
 }
 
-// working returns the first step whose channel works, else the first, to be
-// held until its does.
+// working returns the first step whose channel works, else one that is held until
+// one does.
 func (w *walk) working(choices []choice) Step {
+	var awaits []string
 	for _, c := range choices {
 		if !w.prov.Down[c.Route.Channel] {
 			return c.Step
 		}
+		awaits = append(awaits, c.Route.Channel)
 	}
-	return Step{Do: Hold, Route: choices[0].Route}
+	return Step{Do: Hold, Route: choices[0].Route, Awaits: awaits}
 }
 
 func later(a, b time.Time) time.Time {

@@ -205,7 +205,7 @@ func TestNext(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got := Next(tt.state, tt.person, tt.route, consent.DefaultLimits(), Providers{}, at(tt.now))
 			if got.Do == Wait {
-				got.Route = consent.RouteStep{} // only says whom it waits for
+				got.Route, got.Awaits = consent.RouteStep{}, nil // only say whom it waits for
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("Next() mismatch (-want +got):\n%s", diff)
@@ -231,10 +231,16 @@ func TestNextProviders(t *testing.T) {
 		}
 		return p
 	}
-	hold := func(ch string) Step { return Step{Do: Hold, Route: step(ch), Until: at(302), Why: Channel} }
+	hold := func(ch ...string) Step {
+		return Step{Do: Hold, Route: step(ch[0]), Until: at(302), Why: Channel, Awaits: ch}
+	}
+	retry := func(sec float64, ch ...string) Step {
+		return Step{Do: Wait, Route: step(ch[0]), Until: at(sec), Why: Retry, Awaits: ch}
+	}
 	back := func(ch string, sec float64) Providers {
 		return Providers{Back: map[string]time.Time{ch: at(sec)}}
 	}
+	clock := Providers{Clock: true}
 	refused := repeat(10, tried(0, "sms"), outcomeOf(1, consent.Refused, 0))
 	for _, tt := range []struct {
 		name      string
@@ -245,16 +251,33 @@ func TestNextProviders(t *testing.T) {
 		want      Step
 	}{
 		{"the first is down: the next", asked(), two, down("push"), 0, deliver(1, "sms")},
-		{"all are down", asked(), two, down("push", "sms"), 0, hold("push")},
+		{"all are down: whichever works first", asked(), two, down("push", "sms"), 0, hold("push", "sms")},
 		{"the only one is down", asked(), one, down("sms"), 0, hold("sms")},
 		{"another one is down", asked(), one, down("push"), 0, deliver(1, "sms")},
 		{"down when it is to be tried again", asked(refused), one, down("sms"), 61, hold("sms")},
-		{"down, and its pause is not over", asked(refused), one, down("sms"), 30, Step{Do: Wait, Route: step("sms"), Until: at(61), Why: Retry}},
+		{"down, and its pause is not over", asked(refused), one, down("sms"), 30, retry(61, "sms")},
 		{"works again: at once", asked(refused), one, back("sms", 20), 20, deliver(11, "sms")},
-		{"worked again before it was refused", asked(refused), one, back("sms", 0.5), 20, Step{Do: Wait, Route: step("sms"), Until: at(61), Why: Retry}},
-		{"refused, and the next is down: again after a pause", asked(tried(0, "push"), outcomeOf(1, consent.Refused, 0)), two, down("sms"), 1, Step{Do: Wait, Route: step("push"), Until: at(2), Why: Retry}},
+		{"worked again before it was refused", asked(refused), one, back("sms", 0.5), 20, retry(61, "sms")},
+		{"refused, and the next is down: again after a pause, or when that works", asked(tried(0, "push"), outcomeOf(1, consent.Refused, 0)), two, down("sms"), 1, retry(2, "push", "sms")},
+		{"refused, the next works again: that, at once", asked(tried(0, "push"), outcomeOf(1, consent.Refused, 60)), two, back("sms", 5), 5, deliver(2, "sms")},
+		{"refused, and now both are down", asked(tried(0, "push"), outcomeOf(1, consent.Refused, 0)), two, down("push", "sms"), 2, hold("push", "sms")},
+		{"both refused, and the last is down: the one before, after a pause", asked(tried(0, "push"), outcomeOf(0, consent.Refused, 0), tried(0, "sms"), outcomeOf(1, consent.Refused, 0)), two, down("sms"), 1, Step{Do: Wait, Route: step("push"), Until: at(3), Why: Retry, Awaits: []string{"sms"}}},
+		{"both refused, and the last is down: the one before", asked(tried(0, "push"), outcomeOf(0, consent.Refused, 0), tried(0, "sms"), outcomeOf(1, consent.Refused, 0)), two, down("sms"), 3, deliver(3, "push")},
+		{"both refused, and both are down", asked(tried(0, "push"), outcomeOf(0, consent.Refused, 0), tried(0, "sms"), outcomeOf(1, consent.Refused, 0)), two, down("push", "sms"), 3, hold("sms", "push")},
+		{"refused after a prompt that nobody answered, and down: no second one of those", asked(tried(0, "push"), outcomeOf(0, consent.Accepted, 0), tried(30, "sms"), outcomeOf(31, consent.Refused, 0)), two, down("sms"), 32, hold("sms")},
+		{"its pause ends too late, but the channel may work before", asked(refused, tried(240, "sms"), outcomeOf(241, consent.Refused, 0)), one, Providers{}, 242, retry(280, "sms")},
+		{"its pause ends too late, and works again", asked(refused, tried(240, "sms"), outcomeOf(241, consent.Refused, 0)), one, back("sms", 250), 250, deliver(12, "sms")},
+		{"its pause ends too late, and it is", asked(refused, tried(240, "sms"), outcomeOf(241, consent.Refused, 0)), one, Providers{}, 280, Step{Do: Wait, Until: at(302), Why: Late}},
 		{"nobody answered, and the next is down", asked(tried(0, "push"), outcomeOf(1, consent.Accepted, 0)), two, down("sms"), 30, hold("sms")},
 		{"down at the end", asked(), one, down("sms"), 290, Step{Do: Wait, Until: at(302), Why: Late}},
+
+		// Somebody has set the clock back, and this is the first look since.
+		{"clock: refused", asked(refused), one, clock, 20, deliver(11, "sms")},
+		{"clock: nobody answered, for a time that nobody knows", asked(tried(0, "push"), outcomeOf(1, consent.Accepted, 0)), two, clock, 5, deliver(2, "sms")},
+		{"clock: the last prompt may still be answered", asked(tried(0, "sms"), outcomeOf(1, consent.Accepted, 0)), one, clock, 5, Step{Do: Wait, Until: at(302)}},
+		{"clock: in flight", asked(tried(0, "push")), two, clock, 5, Step{Do: Wait, Route: step("sms"), Until: at(30), Why: Retry}},
+		{"clock: in flight since before", asked(tried(3600, "push")), two, Providers{}, 5, deliver(2, "sms")},
+		{"clock: accepted, long before", asked(tried(3600, "push"), outcomeOf(3601, consent.Accepted, 0)), two, Providers{}, 5, deliver(2, "sms")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := Next(tt.state, person, tt.route, consent.DefaultLimits(), tt.providers, at(tt.now))

@@ -4,22 +4,27 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"ringback/consent"
 )
 
 // notify lets a call to the client go on with the request.
 func (e *Engine) notify(ctx context.Context, s *consent.State, step Step) {
-	id := s.Request.ID
+	id, since := s.Request.ID, e.cfg.Now()
 	e.notices.enter(s.Request.Client.Counted(), func() {
-		e.guard(ctx, id, func() { e.rest(ctx, id, e.tell(ctx, s, step)) })
-	})
+		e.guard(ctx, id, func() { e.rest(ctx, id, e.tell(ctx, s, step, since)) })
+	}, func() {})
 }
 
 // tell claims the notice, tells the client and writes its answer.
-func (e *Engine) tell(ctx context.Context, s *consent.State, step Step) result {
-	if e.stopping.Load() {
+func (e *Engine) tell(ctx context.Context, s *consent.State, step Step, since time.Time) result {
+	if e.stopping() {
 		return result{until: e.cfg.Now()}
+	}
+	s, err := e.still(ctx, s, step, since)
+	if s == nil {
+		return result{until: e.cfg.Now(), err: err}
 	}
 	id := s.Request.ID
 	n, ok := e.cfg.Notifiers[s.Request.Door]

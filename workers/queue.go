@@ -36,6 +36,7 @@ type item struct {
 	why     Cause // what it waits for
 	foreign bool  // another process asked, and is the first to act
 	alone   bool  // could not be ended together with others
+	clock   bool  // the clock was set back since it was last looked at
 }
 
 const never = math.MaxInt64
@@ -77,16 +78,20 @@ func (q *queue) take(now time.Time) (due item, ok bool, next time.Time) {
 	}
 	heap.Pop(&q.heap)
 	due = *it
-	it.at, it.pos, it.alone = never, -1, false
+	it.at, it.pos, it.alone, it.clock = never, -1, false, false
 	return due, true, time.Time{}
 }
 
 // done gives a request back, to be looked at again at the given time; a zero
-// time forgets it unless it was woken meanwhile. why is what it waits for.
+// time forgets it unless it was woken meanwhile. why is what it waits for. What
+// no worker has cannot be given back.
 func (q *queue) done(id consent.ID, at time.Time, why Cause) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := q.places[id]
+	n, ok := q.places[id]
+	if !ok || q.heap.items[n].pos >= 0 {
+		return
+	}
 	it := &q.heap.items[n]
 	q.causes[it.why]--
 	it.why = why
@@ -156,13 +161,18 @@ func (q *queue) mark(id consent.ID, how func(*item)) {
 	}
 }
 
-// shift moves every due time: the clock that they are read from was set.
-func (q *queue) shift(by time.Duration) {
+// rush lets every request be looked at soon, one after the other: the clock that
+// their times are read from was set back.
+func (q *queue) rush(now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, n := range q.heap.order {
-		q.heap.items[n].at += int64(by)
+	at := now.UnixNano()
+	for _, n := range q.places {
+		it := &q.heap.items[n]
+		it.at, it.clock = min(it.at, at), true
+		at += int64(catchUp)
 	}
+	heap.Init(&q.heap)
 	select {
 	case q.wake <- struct{}{}:
 	default:

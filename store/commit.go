@@ -65,7 +65,6 @@ type committer struct {
 	reader   *reader
 	head     *head
 	stream   string // its name without prefix, for head
-	now      func() time.Time
 	onCommit func(int, time.Duration)
 	onFact   func(*draft, uint64) // called in order for every fact that is durable, before its writer is answered
 	from     int                  // waiting writes from which a batch is made
@@ -92,9 +91,9 @@ type committer struct {
 	batched bool     // a batch is under way
 }
 
-func newCommitter(nc *nats.Conn, stream string, h *head, r *reader, now func() time.Time, onCommit func(int, time.Duration)) (*committer, error) {
+func newCommitter(nc *nats.Conn, stream string, h *head, r *reader, onCommit func(int, time.Duration)) (*committer, error) {
 	c := &committer{
-		nc: nc, stream: stream, head: h, reader: r, now: now, onCommit: onCommit, from: batchFrom,
+		nc: nc, stream: stream, head: h, reader: r, onCommit: onCommit, from: batchFrom,
 		inbox: nc.NewInbox() + ".", acks: make(chan *nats.Msg, 4096), wake: make(chan struct{}, 1),
 		under: make(map[string][]*write), flights: make(map[string]*flight), ticks: 1,
 	}
@@ -120,7 +119,7 @@ func (c *committer) submit(writes ...*write) error {
 	if err := c.head.health.gone(); err != nil {
 		return err
 	}
-	now := c.now()
+	now := time.Now()
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()

@@ -87,14 +87,14 @@ func (c *committer) acked(ctx context.Context, m *nats.Msg) {
 			c.settle(f.writes, err)
 			return
 		}
-		c.fate.ok(c.now())
+		c.fate.ok(time.Now())
 		for i, w := range f.writes {
 			if w.seq = first + uint64(i); w.fact != nil {
 				c.onFact(w.fact, w.seq)
 			}
 		}
 		if c.onCommit != nil {
-			c.onCommit(len(f.writes), c.now().Sub(f.writes[0].queued))
+			c.onCommit(len(f.writes), time.Now().Sub(f.writes[0].queued))
 		}
 		c.settle(f.writes, nil)
 	case a.Error.ErrCode == errFailed && strings.Contains(a.Error.Description, "per subject"):
@@ -181,7 +181,7 @@ func (c *committer) expire() {
 			c.again(f.writes)
 		}
 	}
-	c.fate.waiting(c.now(), c.waited())
+	c.fate.waiting(time.Now(), c.waited())
 }
 
 // waited is how long the write that has been under way for longest has been.
@@ -212,7 +212,7 @@ func (c *committer) fail(err error) {
 // giveUp ends writes that the store did not take.
 func (c *committer) giveUp(writes []*write, err error) {
 	if len(writes) > 0 {
-		c.fate.gaveUp(c.now(), err)
+		c.fate.gaveUp(time.Now(), err)
 	}
 	c.settle(writes, err)
 }

@@ -104,7 +104,7 @@ func (s *Store) look(ctx context.Context) error {
 	} else if err := s.lookOutside(ctx); err != nil {
 		return err
 	}
-	now := s.cfg.Now()
+	now := time.Now()
 	for _, c := range s.committers() {
 		if err := c.fate.trouble(now); err != nil {
 			return err

@@ -239,7 +239,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if s.reader, err = newReader(s.nc, s.names.stream(streamConsent)); err != nil {
 		return err
 	}
-	if s.commit, err = newCommitter(s.wc, streamConsent, s.head, s.reader, s.cfg.Now, s.cfg.OnCommit); err != nil {
+	if s.commit, err = newCommitter(s.wc, streamConsent, s.head, s.reader, s.cfg.OnCommit); err != nil {
 		return err
 	}
 	s.commit.onFact = s.remember
@@ -248,7 +248,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if *c, err = newCommitter(s.wc, stream, s.head, r, s.cfg.Now, nil); err != nil {
+		if *c, err = newCommitter(s.wc, stream, s.head, r, nil); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -39,15 +40,37 @@ func (s *Server) Notify(ctx context.Context, st *consent.State, n int) consent.N
 		out.Done, out.Code, out.Delay = s.push(ctx, c, st, n)
 	case req.Mode != consent.Ping:
 		out.Code = "not_pinged"
-	case req.Grant == consent.GrantClientCredentials && c.DeferredEndpoint != "":
-		out.Done, out.Code, out.Delay = s.ping(ctx, c.DeferredEndpoint, req, s.deferrals.param, s.cfg.Handles.DeferralCode(req.ID), n)
-	case req.Grant == consent.GrantCIBA && c.NotificationEndpoint != "" && req.Bearers.NotificationToken != "":
-		out.Done, out.Code, out.Delay = s.ping(ctx, c.NotificationEndpoint, req, s.backchannel.param, s.cfg.Handles.AuthReqID(req.ID), n)
+	case req.Grant == consent.GrantClientCredentials && endpoint(c, req) != "":
+		out.Done, out.Code, out.Delay = s.ping(ctx, endpoint(c, req), req, s.deferrals.param, s.cfg.Handles.DeferralCode(req.ID), n)
+	case req.Grant == consent.GrantCIBA && endpoint(c, req) != "" && req.Bearers.NotificationToken != "":
+		out.Done, out.Code, out.Delay = s.ping(ctx, endpoint(c, req), req, s.backchannel.param, s.cfg.Handles.AuthReqID(req.ID), n)
 	default:
 		out.Code = "not_pinged"
 	}
 	out.At = s.cfg.Now().UTC()
 	return out
+}
+
+// endpoint is where a client is told of a request, "" where it has named none.
+func endpoint(c *consent.Client, req *consent.Request) string {
+	if req.Grant == consent.GrantClientCredentials {
+		return c.DeferredEndpoint
+	}
+	return c.NotificationEndpoint
+}
+
+// Host is that of the endpoint where the client is told of a request: a client,
+// or several, must not hold up others by one that hangs.
+func (s *Server) Host(ctx context.Context, st *consent.State) string {
+	c, err := s.client(ctx, st.Request.Client.ID)
+	if err != nil {
+		return ""
+	}
+	u, err := url.Parse(endpoint(c, st.Request))
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // ping makes one attempt. The body has the request's handle and nothing else.

@@ -144,11 +144,15 @@ func TestNotifyNobody(t *testing.T) {
 		client string
 		done   bool
 		code   string
+		host   string
 	}{
-		{"closed", false, "connect"}, {"inside", true, "refused_literal"}, {"plain", true, "refused_scheme"},
+		{"closed", false, "connect", l.Addr().String()}, {"inside", true, "refused_literal", "169.254.169.254"}, {"plain", true, "refused_scheme", "10.0.0.1"},
 	} {
 		h.ask(tt.client, "client_notification_token", pingToken)
 		st := h.pending()
+		if got := h.door.Host(t.Context(), st); got != tt.host {
+			t.Errorf("%s: host %q, want %q", tt.client, got, tt.host)
+		}
 		h.decide(st.Request.ID, consent.Denied)
 		if got := h.door.Notify(t.Context(), h.state(st.Request.ID), 1); got.Done != tt.done || got.Code != tt.code {
 			t.Errorf("%s: %+v, want done %v, code %s", tt.client, got, tt.done, tt.code)

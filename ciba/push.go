@@ -36,7 +36,7 @@ type pushedError struct {
 // push makes the n-th attempt to send the client what its request came to.
 func (s *Server) push(ctx context.Context, c *consent.Client, st *consent.State, n int) (done bool, code string, delay int) {
 	req := st.Request
-	if c.Mode != consent.Push || mayAsk(c) != nil || needsKey(caller{c, req.Binding}) != nil || c.NotificationEndpoint == "" || req.Bearers.NotificationToken == "" {
+	if c.Mode != consent.Push || mayAsk(c) != nil || needsKey(caller{c, req.Binding}) != nil || endpoint(c, req) == "" || req.Bearers.NotificationToken == "" {
 		return true, "not_pushed", 0
 	}
 	v, err := s.pushBody(ctx, c, st)
@@ -51,7 +51,7 @@ func (s *Server) push(ctx context.Context, c *consent.Client, st *consent.State,
 		s.cfg.Log.WarnContext(ctx, "nothing pushed yet", slog.String("req", req.ID.String()), slog.String("client", c.ID), slog.Any("err", err))
 		return false, "unavailable", seconds(backoff(n))
 	}
-	return s.post(ctx, c.NotificationEndpoint, req, string(body), n)
+	return s.post(ctx, endpoint(c, req), req, string(body), n)
 }
 
 // pushBody is what the client is sent; nil where it knows, or gains nothing.

@@ -21,9 +21,9 @@ const slotLook = probeEvery / 4
 // deliver lets a call to the provider go on with the request.
 func (e *Engine) deliver(ctx context.Context, s *consent.State, step Step) {
 	id, since := s.Request.ID, e.cfg.Now()
-	e.sends[step.Route.Channel].enter(s.Request.Client.Counted(), func() {
+	e.sends[step.Route.Channel].enter(call{holder: s.Request.Client.Counted(), run: func() {
 		e.guard(ctx, id, func() { e.rest(ctx, id, e.send(ctx, s, step, since)) })
-	}, func() { // it holds up nobody else while it waits for room
+	}}, func() { // it holds up nobody else while it waits for room
 		if p, waited := e.turns.leave(id); waited {
 			e.wakeNext(p, since)
 		}

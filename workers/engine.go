@@ -16,6 +16,8 @@ import (
 // Notifier tells a client that its request was answered. The door that took
 // the request implements it.
 type Notifier interface {
+	// Host is where Notify calls, "" where it calls nobody.
+	Host(ctx context.Context, s *consent.State) string
 	// Notify makes attempt n and says how it went; it never blocks longer
 	// than ctx.
 	Notify(ctx context.Context, s *consent.State, n int) consent.Notified
@@ -52,9 +54,11 @@ const (
 	// answers slowly for one client's people must not hold up the others.
 	sendsMost = 128
 	sendsEach = 48
-	// noticesMost and noticesEach are the same for clients that are told.
-	noticesMost = 512
-	noticesEach = 4
+	// noticesMost and noticesEach are the same for clients that are told, and
+	// noticesThere how many of them one host gets at once.
+	noticesMost  = 512
+	noticesEach  = 4
+	noticesThere = 16
 	// lookEvery is the longest sleep: a clock that was set, or a machine that
 	// slept, delays nothing by more than that.
 	lookEvery = time.Second
@@ -90,11 +94,11 @@ func New(cfg Config) *Engine {
 		cfg.Grace = 10 * time.Second
 	}
 	e := &Engine{
-		cfg: cfg, queue: newQueue(), turns: newTurns(), notices: newLane(noticesMost, noticesEach), ends: newEnds(),
+		cfg: cfg, queue: newQueue(), turns: newTurns(), notices: newLane(noticesMost, noticesEach, noticesThere), ends: newEnds(),
 		breakers: make(map[string]*breaker), sends: make(map[string]*lane), fails: make(map[consent.ID]int),
 	}
 	for name := range cfg.Channels {
-		e.breakers[name], e.sends[name] = newBreaker(), newLane(sendsMost, sendsEach)
+		e.breakers[name], e.sends[name] = newBreaker(), newLane(sendsMost, sendsEach, sendsMost)
 	}
 	return e
 }

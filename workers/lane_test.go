@@ -21,18 +21,20 @@ type traffic struct {
 }
 
 func newTraffic(t *testing.T, limit, share int) *traffic {
-	return &traffic{lane: newLane(limit, share), t: t, under: map[string][]chan struct{}{}, full: map[string]int{}}
+	return &traffic{lane: newLane(limit, share, limit), t: t, under: map[string][]chan struct{}{}, full: map[string]int{}}
 }
 
-func (w *traffic) call(holder string) {
-	w.enter(holder, func() {
+func (w *traffic) call(holder string) { w.callAt(holder, "") }
+
+func (w *traffic) callAt(holder, endpoint string) {
+	w.enter(call{holder, endpoint, func() {
 		end := make(chan struct{})
 		w.mu.Lock()
 		w.under[holder] = append(w.under[holder], end)
 		w.order = append(w.order, holder)
 		w.mu.Unlock()
 		<-end
-	}, func() {
+	}}, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.full[holder]++
@@ -160,10 +162,32 @@ func TestLaneModel(t *testing.T) {
 			}
 		}
 		eventually(t, "the last call to end", func() bool { busy, _ := w.load(); return busy == 0 })
-		if l := w.lane; len(l.held)+len(l.waiting)+len(l.order) != 0 {
+		if l := w.lane; len(l.held)+len(l.calling)+len(l.waiting)+len(l.order) != 0 {
 			t.Errorf("seed %d: an empty lane remembers %v, %d that wait, %v", seed, l.held, len(l.waiting), l.order)
 		}
 	}
+}
+
+// TestLaneEndpoints: an endpoint that hangs holds what it may, however many holders
+// call it, and none of those who call another.
+func TestLaneEndpoints(t *testing.T) {
+	t.Parallel()
+	w := newTraffic(t, 6, 2)
+	w.each = 3
+	for _, holder := range []string{"a", "b", "c"} {
+		w.callAt(holder, "hangs")
+		w.callAt(holder, "hangs")
+	}
+	w.awaits(map[string]int{"a": 2, "b": 1})
+	w.callAt("d", "works")
+	w.callAt("e", "works")
+	w.awaits(map[string]int{"a": 2, "b": 1, "d": 1, "e": 1})
+	w.end("a")
+	w.awaits(map[string]int{"a": 1, "b": 2, "d": 1, "e": 1})
+	w.end("d")
+	w.awaits(map[string]int{"a": 1, "b": 2, "e": 1})
+	w.end("b")
+	w.awaits(map[string]int{"a": 1, "b": 1, "c": 1, "e": 1})
 }
 
 // TestLaneInTurn: holders with something that waits take turns, whoever has more.

@@ -12,9 +12,13 @@ import (
 // notify lets a call to the client go on with the request.
 func (e *Engine) notify(ctx context.Context, s *consent.State, step Step) {
 	id, since := s.Request.ID, e.cfg.Now()
-	e.notices.enter(s.Request.Client.Counted(), func() {
+	c := call{holder: s.Request.Client.Counted(), run: func() {
 		e.guard(ctx, id, func() { e.rest(ctx, id, e.tell(ctx, s, step, since)) })
-	}, func() {})
+	}}
+	if n, ok := e.cfg.Notifiers[s.Request.Door]; ok {
+		c.endpoint = n.Host(ctx, s)
+	}
+	e.notices.enter(c, func() {})
 }
 
 // tell claims the notice, tells the client and writes its answer.

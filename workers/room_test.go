@@ -132,6 +132,38 @@ func TestRoomForNotices(t *testing.T) {
 	}
 }
 
+// TestRoomForHosts: several clients with one host that hangs hold no more than it
+// may.
+func TestRoomForHosts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hang := make(chan struct{})
+	w.door.host = func(s *consent.State) string { return s.Request.Client.Name }
+	w.door.before = func(s *consent.State) {
+		if s.Request.Client.Name == "hangs" {
+			<-hang
+		}
+	}
+	h := w.running()
+	t.Cleanup(func() { close(hang) })
+	ping := func(client, host string) *consent.Request {
+		req := h.Asked("carol", by(client), func(r *consent.Request) {
+			r.Mode, r.Client.Name, r.Bearers.NotificationToken = consent.Ping, host, "t"
+		})
+		answer(t, h, req, consent.Approved)
+		return req
+	}
+	for i := range 20 {
+		ping(fmt.Sprint("c", i%7), "hangs")
+	}
+	h.Eventually("the host's share to be full", func() bool {
+		c := w.last.Stats().Notices
+		return c.Busy == 16 && c.Waiting == 4
+	})
+	other := ping("other", "answers")
+	h.Eventually("another one to be told", func() bool { return state(t, h, other).Notified[1].Done })
+}
+
 // TestNothingBegins: once the engine is to stop nothing is claimed any more, and it
 // returns when what is under way has ended.
 func TestNothingBegins(t *testing.T) {

@@ -184,6 +184,8 @@ func (s *sim) Send(context.Context, channels.Message) (channels.Receipt, error) 
 }
 
 // Notify implements Notifier.
+func (s *sim) Host(_ context.Context, st *consent.State) string { return st.Request.Client.ID }
+
 func (s *sim) Notify(_ context.Context, st *consent.State, _ int) consent.Notified {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -124,10 +124,18 @@ func (l *lines) String() string {
 
 // door answers notices as planned and counts them.
 type door struct {
-	before  func(s *consent.State) // called first; may be nil
+	before  func(s *consent.State)        // called first; may be nil
+	host    func(s *consent.State) string // nil: each client has its own
 	mu      sync.Mutex
 	answers []consent.Notified
 	asked   []int
+}
+
+func (d *door) Host(_ context.Context, s *consent.State) string {
+	if d.host != nil {
+		return d.host(s)
+	}
+	return s.Request.Client.ID
 }
 
 func (d *door) Notify(_ context.Context, s *consent.State, n int) consent.Notified {

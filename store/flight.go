@@ -94,7 +94,7 @@ func (c *committer) acked(ctx context.Context, m *nats.Msg) {
 			}
 		}
 		if c.onCommit != nil {
-			c.onCommit(len(f.writes), time.Now().Sub(f.writes[0].queued))
+			c.onCommit(len(f.writes), time.Since(f.writes[0].queued))
 		}
 		c.settle(f.writes, nil)
 	case a.Error.ErrCode == errFailed && strings.Contains(a.Error.Description, "per subject"):

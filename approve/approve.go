@@ -117,5 +117,12 @@ func (s *Server) Register(e *echo.Echo) {
 // fault logs an error that a person must look at. The page or the provider is
 // told no more than that we cannot answer.
 func (s *Server) fault(ctx context.Context, doing string, req consent.ID, err error) {
-	s.cfg.Log.LogAttrs(ctx, slog.LevelError, doing, slog.String("req", req.String()), slog.Any("err", err))
+	level, attrs := slog.LevelError, []slog.Attr{slog.Any("err", err)}
+	if errors.Is(err, context.Canceled) { // whoever asked has gone, and comes back
+		level = slog.LevelInfo
+	}
+	if req != (consent.ID{}) {
+		attrs = append(attrs, slog.String("req", req.String()))
+	}
+	s.cfg.Log.LogAttrs(ctx, level, doing, attrs...)
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"ringback/channels/fakes"
@@ -92,15 +93,19 @@ func (a *app) playDemo(ctx context.Context, s *service, auto bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failed := make(chan error, 1)
+	var answering sync.WaitGroup
 	if auto {
-		go func() {
+		answering.Go(func() {
 			if err := answerDemo(ctx, s.phones); err != nil {
 				failed <- err
 				cancel()
 			}
-		}()
+		})
 	}
 	t, err := g.ask(ctx, question{hint: "alice", scope: "openid", details: demoPayment, message: "Hotel deposit"})
+	if err == nil {
+		answering.Wait() // its last word may come after the token
+	}
 	if err != nil {
 		select {
 		case err = <-failed:

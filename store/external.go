@@ -79,9 +79,10 @@ func openExternal(ctx context.Context, cfg Config, n names) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	kv, err := s.checkExternal(ctx)
+	kv, in, err := s.checkExternal(ctx)
 	var expected expectations
 	if err == nil {
+		s.is(in)
 		expected, _, err = s.expect()
 	}
 	if err == nil {
@@ -98,42 +99,41 @@ func openExternal(ctx context.Context, cfg Config, n names) (*Store, error) {
 	return s, nil
 }
 
-// checkExternal reads the instance record and returns its bucket.
-func (s *Store) checkExternal(ctx context.Context) (jetstream.KeyValue, error) {
+// checkExternal reads the instance record and returns it and its bucket.
+func (s *Store) checkExternal(ctx context.Context) (jetstream.KeyValue, *instance, error) {
 	kv, err := s.js.KeyValue(ctx, s.names.stream(bucketInstance))
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return nil, s.cfg.nothingThere()
+		return nil, nil, s.cfg.nothingThere()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the instance record: %w", err)
+		return nil, nil, fmt.Errorf("reading the instance record: %w", err)
 	}
 	in, rev, err := s.fetchInstance(ctx, kv)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if in == nil {
-		return nil, s.cfg.nothingThere()
+		return nil, nil, s.cfg.nothingThere()
 	}
 	if err := in.belongs(&s.cfg, s.names, s.cfg.where()); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := in.usable(s.cfg.where()); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if in.opened(&s.cfg) {
 		if _, err := s.keepInstance(ctx, kv, in, rev); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	missing, err := s.names.missing(ctx, s.js)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(missing) > 0 {
-		return nil, incomplete(s.cfg.where(), missing)
+		return nil, nil, incomplete(s.cfg.where(), missing)
 	}
-	s.is(in)
-	return kv, nil
+	return kv, in, nil
 }
 
 func (s *Store) fetchInstance(ctx context.Context, kv jetstream.KeyValue) (*instance, uint64, error) {

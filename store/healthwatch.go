@@ -145,12 +145,11 @@ func (s *Store) checkAgain(ctx context.Context) error {
 	if err := s.checkServer(checking); err != nil {
 		return err
 	}
-	instance, epoch := s.instance, s.epoch
-	kv, err := s.checkExternal(checking)
+	kv, in, err := s.checkExternal(checking)
 	if err != nil {
 		return err
 	}
-	if s.instance != instance || s.epoch != epoch {
+	if in.ID != s.instance || in.Epoch != s.epoch {
 		return s.lose(consent.Loss{Stream: "all", Why: "another instance is there now, or this one after a repair (then start again)"})
 	}
 	expected := expectations{}

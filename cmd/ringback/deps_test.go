@@ -40,8 +40,16 @@ var rooms = map[string][]string{
 	// The fault driver stands outside and runs the program as a process. Of the
 	// house it takes the fake provider and nothing else, so that whoever judges
 	// (check) sees with other eyes than the house.
-	"deploy/faults/check":   {"deploy/faults/journal"},
-	"deploy/faults/journal": {},
+	"deploy/faults/agent":    {"deploy/faults/journal"},
+	"deploy/faults/check":    {"deploy/faults/journal"},
+	"deploy/faults/flood":    {"deploy/faults/agent"},
+	"deploy/faults/journal":  {},
+	"deploy/faults/natsd":    {"deploy/faults/program"},
+	"deploy/faults/program":  {},
+	"deploy/faults/provider": {"channels/fakes", "deploy/faults/journal"},
+	"deploy/faults/stage": {
+		"deploy/faults/agent", "deploy/faults/check", "deploy/faults/journal", "deploy/faults/program", "deploy/faults/provider",
+	},
 }
 
 // vendor is code of others that only some rooms may hold.

@@ -40,6 +40,10 @@ var rooms = map[string][]string{
 	// The fault driver stands outside and runs the program as a process. Of the
 	// house it takes the fake provider and nothing else, so that whoever judges
 	// (check) sees with other eyes than the house.
+	"deploy/faults": {
+		"channels/fakes", "deploy/faults/agent", "deploy/faults/check", "deploy/faults/flood", "deploy/faults/journal", "deploy/faults/natsd",
+		"deploy/faults/program", "deploy/faults/provider", "deploy/faults/result", "deploy/faults/stage",
+	},
 	"deploy/faults/agent":    {"deploy/faults/journal"},
 	"deploy/faults/check":    {"deploy/faults/journal"},
 	"deploy/faults/flood":    {"deploy/faults/agent"},
@@ -47,6 +51,7 @@ var rooms = map[string][]string{
 	"deploy/faults/natsd":    {"deploy/faults/program"},
 	"deploy/faults/program":  {},
 	"deploy/faults/provider": {"channels/fakes", "deploy/faults/journal"},
+	"deploy/faults/result":   {"deploy/faults/check"},
 	"deploy/faults/stage": {
 		"deploy/faults/agent", "deploy/faults/check", "deploy/faults/journal", "deploy/faults/program", "deploy/faults/provider",
 	},

@@ -24,7 +24,7 @@ func nodeTest(t *testing.T, file string, env ...string) {
 	if err := os.WriteFile(config, []byte(people), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	listen, manage := freeAddr(t), freeAddr(t)
+	listen, manage := freeAddress(t), freeAddress(t)
 	p := startProcess(t, nil, "serve", "--dev", "--config", config, "--listen", listen, "--manage", manage)
 	p.untilServing(t, listen)
 	runNode(t, p, file, append(env, "ISSUER=http://"+listen, "MANAGE=http://"+manage)...)
@@ -50,9 +50,9 @@ func runNode(t *testing.T, p *process, file string, env ...string) {
 // TestStrictClients needs TLS, and the management API to register keys.
 func TestStrictClients(t *testing.T) {
 	h := newHost(t)
-	m := regexp.MustCompile(`RINGBACK_ADMIN_URL=(\S+) RINGBACK_ADMIN_TOKEN=(\S+)`).FindStringSubmatch(h.program.stderr.String())
+	m := regexp.MustCompile(`RINGBACK_ADMIN_URL=(\S+) RINGBACK_ADMIN_TOKEN=(\S+)`).FindStringSubmatch(h.program.Output())
 	if m == nil {
-		t.Fatalf("the program does not say how it is managed: %s", h.program.stderr)
+		t.Fatalf("the program does not say how it is managed: %s", h.program.Output())
 	}
 	runNode(t, h.program, "strict.test.mjs", "ISSUER="+h.issuer, "MANAGE="+m[1], "ADMIN_TOKEN="+m[2], "NODE_EXTRA_CA_CERTS="+filepath.Join(h.dir, "server.crt"))
 }

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ringback/deploy/faults/flood"
 )
 
 // Moments of tests: a while is how long somebody is waited for, and who is
@@ -151,7 +153,7 @@ func TestConnectionsEnd(t *testing.T) {
 				all = append(all, c)
 			}
 			waitFor(t, "the end of every connection", func() bool {
-				return !slices.ContainsFunc(all, func(c *net.TCPConn) bool { return !cut(c) }) && l.open() == 0
+				return !slices.ContainsFunc(all, func(c *net.TCPConn) bool { return !flood.Cut(c) }) && l.open() == 0
 			})
 		})
 	}

@@ -66,7 +66,7 @@ type host struct {
 func newHost(t *testing.T) *host {
 	t.Helper()
 	h := &host{dir: filepath.Join(t.TempDir(), "conformance"), pings: newPingEndpoint(t), roots: x509.NewCertPool()}
-	listen, mtls, manage := freeAddr(t), freeAddr(t), freeAddr(t)
+	listen, mtls, manage := freeAddress(t), freeAddress(t), freeAddress(t)
 	out, err := exec.CommandContext(t.Context(), "go", "run", "../../deploy/conformance", "-dir", h.dir, "-host", "127.0.0.1",
 		"-listen", listen, "-mtls-listen", mtls, "-suite", h.pings.url()).CombinedOutput()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"ringback/audit"
 	"ringback/audit/audittest"
+	"ringback/deploy/faults/stage"
 )
 
 var mutations = flag.Int("mutations", 1000, "how many changes to the export of a run are tried")
@@ -20,15 +21,16 @@ var mutations = flag.Int("mutations", 1000, "how many changes to the export of a
 // TestExportMutated: the export of a run of the whole program verifies, and
 // does not any more once anything is changed in it.
 func TestExportMutated(t *testing.T) {
-	w := newCrashWorld(t, t.TempDir())
-	p := w.start(t)
-	defer p.stop(t)
-	stop := w.load(t, p)
-	for deadline := time.Now().Add(30 * time.Second); w.tokens() < 10 && time.Now().Before(deadline); {
+	s := openStage(t, stage.Config{People: 96})
+	stop := s.Load(t.Context(), 0, 96, 16)
+	for deadline := time.Now().Add(30 * time.Second); s.Journal.Tokens() < 10 && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	stop()
-	file, keys := verifyExport(t, w.manage, w.data)
+	file, keys, err := s.Exported(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	export, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -37,10 +39,13 @@ func TestExportMutated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(w.seen.Tokens) == 0 {
+	if report, err := audit.Verify(bytes.NewReader(export), jwks); err != nil || !report.OK() {
+		t.Fatalf("the export does not hold: %v %v", report.Failures, err)
+	}
+	if s.Journal.Tokens() == 0 {
 		t.Fatal("the run has no token")
 	}
-	t.Logf("%d requests, %d tokens, an export of %d bytes", len(w.seen.Asked), len(w.seen.Tokens), len(export))
+	t.Logf("%d requests, %d tokens, an export of %d bytes", len(s.Journal.Book().Asked), s.Journal.Tokens(), len(export))
 	var wg sync.WaitGroup
 	for seed := range 2 {
 		rnd := rand.New(rand.NewPCG(uint64(seed), 3))

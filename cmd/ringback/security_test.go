@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestSecurityTable: every test that deploy/security.md names exists, and every
-// attackers' test is named there.
+// TestSecurityTable: every test and every fault that deploy/security.md names
+// exists, and every attackers' test is named there.
 func TestSecurityTable(t *testing.T) {
 	t.Parallel()
 	const root = "../.."
@@ -48,6 +48,15 @@ func TestSecurityTable(t *testing.T) {
 	for _, m := range regexp.MustCompile("`([a-z/]+\\.(?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(doc), -1) {
 		if named[m[1]] = true; !declared[m[1]] {
 			t.Errorf("deploy/security.md names %s, which is nowhere", m[1])
+		}
+	}
+	plan, err := os.ReadFile(filepath.Join(root, "deploy", "faults", "plan.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("`deploy/faults ([a-z]+)`").FindAllStringSubmatch(string(doc), -1) {
+		if !strings.Contains(string(plan), `{"`+m[1]+`", `) {
+			t.Errorf("deploy/security.md names the fault %s, which is nowhere", m[1])
 		}
 	}
 	for name, file := range attackers {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ringback/deploy/faults/flood"
 )
 
 // TestStopBeginsNothing: while a service stops, no listener takes anything
@@ -57,11 +59,12 @@ func TestStopBeginsNothing(t *testing.T) {
 	held := make(chan error, 1)
 	id := askMany(t, base, 1)[0]
 	go func() {
-		code, err := pollFor(http.DefaultClient, base, id, 20)
-		if err == nil && code != "authorization_pending" {
-			err = fmt.Errorf("answered %q", code)
+		reply := agentOf(base).Poll(context.WithoutCancel(t.Context()), id, 20)
+		if reply.Text("error") == "authorization_pending" {
+			held <- nil
+		} else {
+			held <- fmt.Errorf("answered %v", reply)
 		}
-		held <- err
 	}()
 	slow, err := net.Dial("tcp", s.public.ln.Addr().String())
 	if err != nil {
@@ -88,7 +91,7 @@ func TestStopBeginsNothing(t *testing.T) {
 			return err != nil
 		})
 	}
-	if cut(slow.(*net.TCPConn)) {
+	if flood.Cut(slow) {
 		t.Error("one listener ended after the other")
 	}
 	if status, body, err := get(manage + "/healthz"); err != nil || status != http.StatusOK {

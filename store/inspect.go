@@ -85,6 +85,13 @@ func (s *Store) inspect(ctx context.Context, expected map[string][]mark, clean b
 			if err := os.Remove(stub); err != nil {
 				return err
 			}
+			// What the server has noted of it would look like a loss. Where nothing
+			// else tells of one it stays.
+			if notes := filepath.Join(filepath.Dir(stub), "index.db"); len(expected) > 0 {
+				if err := os.Remove(notes); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
+			}
 			s.log.LogAttrs(ctx, slog.LevelInfo, "a file that a kill left empty was removed", slog.String("step", label))
 		}
 		s.readTo[label] = 0

@@ -302,6 +302,9 @@ func TestLossOfNothing(t *testing.T) {
 		"a kill between a block and a key": func(dir string) error {
 			return os.WriteFile(filepath.Join(streamDir(dir, "ringback_CONSENT"), "msgs", "2.blk"), nil, 0o600)
 		},
+		"a key of a block without messages": func(dir string) error {
+			return os.Remove(filepath.Join(streamDir(dir, "KV_ringback_POLICY"), "msgs", "1.key"))
+		},
 		"a write that was cut off at a kill": func(dir string) error {
 			return appendTo(filepath.Join(streamDir(dir, "ringback_CONSENT"), "msgs", "1.blk"), []byte("half a record"))
 		},

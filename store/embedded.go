@@ -192,7 +192,6 @@ type serverLog struct {
 // is about to throw something away.
 var damaged = []string{
 	"Error recreating stream", "could not locate msg block", "corrupt record state", "Detected skew", "looking up message", "loadBlock error",
-	"Failed restoring partial batch write",
 }
 
 // heed takes a complaint that is about a loss.

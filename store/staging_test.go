@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,5 +92,48 @@ func TestFactsAreBounded(t *testing.T) {
 	big := h.Request("alice", func(r *consent.Request) { r.BindingMessage = strings.Repeat("x", 30<<10) })
 	if err := h.Ask(t.Context(), big); err != nil {
 		t.Errorf("Ask with 30 KiB: %v", err)
+	}
+}
+
+// TestHalfABatch: of facts that were written together a full disk or a power cut
+// may keep a part, and nothing of where the server had staged them. Nobody was told
+// of any, and it opens.
+func TestHalfABatch(t *testing.T) {
+	t.Parallel()
+	h := storetest.New(t)
+	var asking sync.WaitGroup
+	for range 64 {
+		asking.Go(func() { h.Asked("alice") })
+	}
+	asking.Wait()
+	killed := t.TempDir()
+	if err := os.CopyFS(killed, withoutLinks{os.DirFS(h.Config.Dir)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(removeAll(killed, "index.db"), os.Remove(filepath.Join(killed, "head"))); err != nil {
+		t.Fatal(err)
+	}
+	block := filepath.Join(streamDir(killed, "ringback_CONSENT"), "msgs", "1.blk")
+	fi, err := os.Stat(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := fi.Size(); size > fi.Size()/2; size -= fi.Size() / 20 {
+		if err := os.Truncate(block, size); err != nil {
+			t.Fatal(err)
+		}
+		cfg := h.Config
+		cfg.Dir = t.TempDir()
+		if err := os.CopyFS(cfg.Dir, os.DirFS(killed)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.Open(t.Context(), cfg)
+		if err != nil {
+			t.Errorf("with %d of %d bytes: Open = %v", size, fi.Size(), err)
+			continue
+		}
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -36,6 +36,7 @@ func faults() []fault {
 		{"clock", "the clock is set by an hour and a day, ahead and back", 4, 20, false, clock},
 		{"external", "trouble between the service and an external NATS server, kind after kind", 7, 70, false, external},
 		{"disk", "the disk is full while persons answer; needs root", 3, 30, false, full},
+		{"damage", "what is stored is damaged, gone or set back, embedded and on a NATS server", 24, 300, false, damage},
 		{"connections", "connections that are half open, slow or unread; a service with 1,024 files", 10_000, 10_000, true, connections},
 		{"hostile", "pairs of runs without and with a hostile client", 0, 10, true, hostile},
 		{"steady", "so many seconds on one core, with as many ends as requests", 0, 600, true, steady},

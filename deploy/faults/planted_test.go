@@ -68,6 +68,17 @@ var planted = []struct {
 	{"keeps no evidence", []program.Change{{
 		File: "audit/record.go", Old: "sha256.Sum256(f.Data), finishes(f)", New: "sha256.Sum256(f.Data), finishes(f) && f.Kind == consent.FactDecided",
 	}}, kills(1), check.Unsealed},
+	{"goes on over what is gone", []program.Change{{
+		File: "store/loss.go", Old: "	if s.health.lost.CompareAndSwap(nil, &err) {\n", New: "	if true {\n		return nil\n	}\n	if s.health.lost.CompareAndSwap(nil, &err) {\n",
+	}, {
+		File: "store/inspect.go", Old: "	if len(losses) == 0 {\n		return nil\n	}\n	named :=", New: "	if true {\n		return nil\n	}\n	named :=",
+	}}, damages(4), check.Lost},
+}
+
+func damages(n int) func(*driver, context.Context, program.Program) ([]result.Row, error) {
+	return func(d *driver, ctx context.Context, p program.Program) ([]result.Row, error) {
+		return d.damaged(ctx, p, nil, n)
+	}
 }
 
 func kills(n int) func(*driver, context.Context, program.Program) ([]result.Row, error) {

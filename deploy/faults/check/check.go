@@ -69,6 +69,7 @@ type Case struct {
 	Final  map[journal.ID]Final
 	Looked time.Time // when Final was read
 	Sealed *Export   // nil: sealing is not judged
+	Before *Export   // what was sealed earlier, and has to be still; nil: nothing
 	Rules  Rules
 }
 
@@ -92,6 +93,9 @@ func (c *Case) Judge() []Violation {
 	}
 	if c.Sealed != nil {
 		c.sealing(&f)
+		if c.Before != nil {
+			c.since(&f)
+		}
 	}
 	slices.SortFunc(f.all, func(a, b Violation) int {
 		if d := slices.Index(Kinds, a.Kind) - slices.Index(Kinds, b.Kind); d != 0 {

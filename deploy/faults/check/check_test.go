@@ -52,7 +52,9 @@ func kept() *Case {
 				"d": {"asked": true, "decided": true}, "e": {"asked": true, "decided": true, "settled": true}, "f": {"asked": true, "decided": true},
 			},
 			Evidence: map[journal.ID]Evidence{"a": {"approved", "redeemed"}, "b": {"denied", ""}, "e": {"approved", "cancelled"}},
+			Records:  map[uint64]string{1: "x", 2: "y"},
 		},
+		Before: &Export{Evidence: map[journal.ID]Evidence{"a": {"approved", ""}, "b": {"denied", ""}}, Records: map[uint64]string{1: "x"}},
 	}
 }
 
@@ -111,6 +113,9 @@ func TestJudge(t *testing.T) {
 		{"a token is not sealed", func(c *Case) { c.Sealed.Facts["a"]["settled"] = false }, Unsealed},
 		{"there is no evidence", func(c *Case) { delete(c.Sealed.Evidence, "b") }, Unsealed},
 		{"the evidence says otherwise", func(c *Case) { c.Sealed.Evidence["a"] = Evidence{"denied", ""} }, Unsealed},
+		{"a record of before is another", func(c *Case) { c.Sealed.Records[1] = "y" }, Unsealed},
+		{"the records of before are gone", func(c *Case) { c.Sealed.Records = nil }, Unsealed},
+		{"the evidence of before is gone", func(c *Case) { c.Before.Evidence["f"] = Evidence{"denied", ""} }, Unsealed},
 		{"nobody is asked", func(c *Case) {
 			change("c", func(f *Final) { f.Deliveries = nil })(c)
 			c.Seen.Messages = c.Seen.Messages[:2]

@@ -16,7 +16,8 @@ import (
 type Export struct {
 	Facts    map[journal.ID]map[string]bool // sealed, by name ("asked", "tried.1")
 	Evidence map[journal.ID]Evidence
-	Broken   []string // what does not hold
+	Records  map[uint64]string // digests of the chain's records, by number
+	Broken   []string          // what does not hold
 }
 
 // Evidence is what is kept of a finished request.
@@ -56,7 +57,7 @@ func ReadExport(r io.Reader, keys []byte) (*Export, error) {
 		return nil, err
 	}
 	x := &reading{
-		Export:  Export{Facts: map[journal.ID]map[string]bool{}, Evidence: map[journal.ID]Evidence{}},
+		Export:  Export{Facts: map[journal.ID]map[string]bool{}, Evidence: map[journal.ID]Evidence{}, Records: map[uint64]string{}},
 		signers: signers, digests: map[uint64]string{}, erased: map[string]bool{},
 	}
 	in := bufio.NewScanner(r)
@@ -129,6 +130,7 @@ func (x *reading) record(l *sealedLine, data []byte) {
 		x.broken("record %d does not follow record %d", l.Seq, x.seq)
 	}
 	x.seq, x.hash = l.Seq, digest(data)
+	x.Records[x.seq] = x.hash
 	if l.Type == "erased" {
 		x.erased[l.Person] = true
 	}
@@ -212,6 +214,20 @@ func (c *Case) sealing(f *findings) {
 		}
 		if e := c.Sealed.Evidence[id]; e.Verb != final.Verb || e.Settled != final.Settled {
 			f.add(Unsealed, id, "it is %s %s, and its evidence says %q %q", final.Verb, final.Settled, e.Verb, e.Settled)
+		}
+	}
+}
+
+// since: whatever an earlier export has stands in this one too, as it was.
+func (c *Case) since(f *findings) {
+	for seq, hash := range c.Before.Records {
+		if now := c.Sealed.Records[seq]; now != hash {
+			f.all = append(f.all, Violation{Unsealed, fmt.Sprintf("export: record %d is %q now, and was %q in one of before", seq, now, hash)})
+		}
+	}
+	for id, e := range c.Before.Evidence {
+		if now := c.Sealed.Evidence[id]; now.Verb != e.Verb || e.Settled != "" && now.Settled != e.Settled {
+			f.add(Unsealed, id, "its evidence says %q %q, and said %q %q before", now.Verb, now.Settled, e.Verb, e.Settled)
 		}
 	}
 }

@@ -35,6 +35,9 @@ func TestReadExport(t *testing.T) {
 	if len(got.Broken) > 0 {
 		t.Errorf("ReadExport() says %q", got.Broken)
 	}
+	if n := uint64(len(got.Records)); n == 0 || got.Records[n] == "" {
+		t.Errorf("its records are %v", got.Records)
+	}
 	ends := map[Evidence]int{}
 	for id, e := range got.Evidence {
 		ends[e]++

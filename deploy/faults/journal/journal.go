@@ -106,6 +106,43 @@ func (j *Journal) Book() Book {
 	return j.book
 }
 
+// Copy is what was seen so far, which does not change any more. Answers that
+// nobody has taken are left out: they have promised nothing.
+func (j *Journal) Copy() Book {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.book.copy()
+}
+
+func (b Book) copy() Book {
+	out := Book{Asked: map[ID]*Asked{}, Messages: slices.Clone(b.Messages), Receipts: slices.Clone(b.Receipts)}
+	for id, a := range b.Asked {
+		of := *a
+		of.Tokens = slices.Clone(a.Tokens)
+		out.Asked[id] = &of
+	}
+	for _, a := range b.Answers {
+		if _, taken := a.Taken(); taken {
+			of := *a
+			of.Posts = slices.Clone(a.Posts)
+			out.Answers = append(out.Answers, &of)
+		}
+	}
+	return out
+}
+
+// Begin begins again with what a copy says.
+func (j *Journal) Begin(b Book) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.book, j.last = b.copy(), map[string]Message{}
+	for _, m := range b.Messages {
+		if m.Carried {
+			j.last[m.To] = m
+		}
+	}
+}
+
 // Ask notes a request that was acknowledged. An unreadable handle is the
 // service's fault, and noted under itself.
 func (j *Journal) Ask(a Asked) ID {

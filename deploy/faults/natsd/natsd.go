@@ -55,16 +55,23 @@ func (s *Server) Section(addr string) string {
 	return fmt.Sprintf("nats: {url: 'nats://%s', monitor: 'http://%s'}\n", addr, s.monitor)
 }
 
-// Start starts it, and waits until it is healthy.
-func (s *Server) Start(ctx context.Context) (err error) {
+// Launch starts it, and waits until it takes connections, healthy or not.
+func (s *Server) Launch(ctx context.Context) (err error) {
 	if s.Process, err = s.program.Start(program.Options{Args: []string{"-c", s.file()}, Log: filepath.Join(s.Dir, "nats.log")}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if err := s.Process.UntilServing(ctx, s.addr); err != nil {
+	return s.Process.UntilServing(ctx, s.addr)
+}
+
+// Start starts it, and waits until it is healthy.
+func (s *Server) Start(ctx context.Context) error {
+	if err := s.Launch(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	for s.Process.Running() && ctx.Err() == nil {
 		resp, err := http.Get("http://" + s.monitor + "/healthz")
 		if err == nil {

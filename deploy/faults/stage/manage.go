@@ -65,6 +65,37 @@ func (s *Stage) manage(ctx context.Context, method, path, body string) (int, []b
 	return resp.StatusCode, text, err
 }
 
+// Add adds something that operators keep: a person to "people", a client to
+// "clients". What was acknowledged has to be there later, see Has.
+func (s *Stage) Add(ctx context.Context, to, entry string) error {
+	return s.change(ctx, "/admin/v1/"+to, entry)
+}
+
+// Rotate has new tokens and new evidence signed by new keys.
+func (s *Stage) Rotate(ctx context.Context) error {
+	if err := s.change(ctx, "/admin/v1/keys/rotate?purpose=token", ""); err != nil {
+		return err
+	}
+	return s.change(ctx, "/admin/v1/keys/rotate?purpose=evidence", "")
+}
+
+func (s *Stage) change(ctx context.Context, path, body string) error {
+	status, text, err := s.manage(ctx, http.MethodPost, path, body)
+	if err == nil && status/100 != 2 {
+		err = fmt.Errorf("posting to %s: status %d: %s", path, status, text)
+	}
+	return err
+}
+
+// Has reports whether something is there that operators have added.
+func (s *Stage) Has(ctx context.Context, to, id string) (bool, error) {
+	status, text, err := s.manage(ctx, http.MethodGet, "/admin/v1/"+to+"/"+id, "")
+	if err == nil && status != http.StatusOK && status != http.StatusNotFound {
+		err = fmt.Errorf("reading %s of %s: status %d: %s", id, to, status, text)
+	}
+	return status == http.StatusOK, err
+}
+
 // Final reads how a request stands; false where it is unknown.
 func (s *Stage) Final(ctx context.Context, id journal.ID) (check.Final, bool, error) {
 	status, body, err := s.manage(ctx, http.MethodGet, "/admin/v1/requests/"+string(id), "")

@@ -140,12 +140,14 @@ func (s *Store) lookOutside(ctx context.Context) error {
 // checkAgain looks, after a reconnection, at the server as if for the first time:
 // it may be another, have another configuration, or have less than it had.
 func (s *Store) checkAgain(ctx context.Context) error {
-	checking, cancel := context.WithTimeout(ctx, checkFor)
-	defer cancel()
-	if err := s.checkServer(checking); err != nil {
+	// First what takes no time: a server that fell silent is waited for no longer
+	// than one that is not suspect.
+	asking, enough := context.WithTimeout(ctx, lookFor)
+	defer enough()
+	if err := s.checkServer(asking); err != nil {
 		return err
 	}
-	kv, in, err := s.checkExternal(checking)
+	kv, in, err := s.checkExternal(asking)
 	if err != nil {
 		return err
 	}
@@ -153,10 +155,12 @@ func (s *Store) checkAgain(ctx context.Context) error {
 		return s.lose(consent.Loss{Stream: "all", Why: "another instance is there now, or this one after a repair (then start again)"})
 	}
 	expected := expectations{}
-	if err := s.expectOutside(checking, kv, expected); err != nil {
+	if err := s.expectOutside(asking, kv, expected); err != nil {
 		return err
 	}
 	expected.add(s.head.all())
+	checking, cancel := context.WithTimeout(ctx, checkFor)
+	defer cancel()
 	if err := s.compareStreams(checking, expected); err != nil {
 		return err
 	}

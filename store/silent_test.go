@@ -1,11 +1,13 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +22,20 @@ type wire struct {
 	net.Listener
 	to     string
 	silent atomic.Bool
+	greets atomic.Int64 // after so many greetings of new connections it falls silent; 0: it does not
+
+	mu  sync.Mutex
+	all []net.Conn
+}
+
+// cut ends every connection.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.all {
+		c.Close()
+	}
+	w.all = nil
 }
 
 func newWire(t *testing.T, to string) *wire {
@@ -41,6 +57,9 @@ func newWire(t *testing.T, to string) *wire {
 				in.Close()
 				continue
 			}
+			w.mu.Lock()
+			w.all = append(w.all, in, out)
+			w.mu.Unlock()
 			go w.pass(in, out)
 			go w.pass(out, in)
 		}
@@ -62,6 +81,9 @@ func (w *wire) pass(to io.WriteCloser, from io.ReadCloser) {
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
+		}
+		if bytes.HasPrefix(buf[:n], []byte("PONG")) && w.greets.Load() > 0 && w.greets.Add(-1) == 0 {
+			w.silent.Store(true)
 		}
 	}
 }
@@ -113,5 +135,28 @@ func TestSilentServer(t *testing.T) {
 	h.Eventually("the store to go on", func() bool { return h.Healthy() == nil })
 	if _, err := h.Decide(ctx, req.ID, h.Decision(req, consent.Denied)); err != nil {
 		t.Errorf("Decide afterwards: %v", err)
+	}
+}
+
+// TestSilentAfterCut: a server that falls silent when a store has just come back to
+// it is noticed as soon as another.
+func TestSilentAfterCut(t *testing.T) {
+	t.Parallel()
+	srv := storetest.NewServer(t)
+	w := newWire(t, strings.TrimPrefix(srv.URL, "nats://"))
+	h := storetest.New(t, func(c *store.Config) { srv.Use(c); c.URL = "nats://" + w.Addr().String() })
+	h.Asked("alice")
+
+	for range 4 { // at some moments of the second in which it is looked at
+		w.greets.Store(3) // the store has three connections
+		w.cut()
+		h.Eventually("the silence", w.silent.Load)
+		since := time.Now()
+		h.Eventually("the silence to be noticed", func() bool { return h.Healthy() != nil })
+		if took := time.Since(since); took > 10*time.Second {
+			t.Errorf("the silence was noticed after %v", took)
+		}
+		w.silent.Store(false)
+		h.Eventually("the store to go on", func() bool { return h.Healthy() == nil })
 	}
 }

@@ -91,7 +91,7 @@ func TestAnswerTakenAgain(t *testing.T) {
 	h.policy.Limits = &consent.Limits{PairPrompts: 1000, PersonPrompts: 1000, Window: time.Minute, Notifications: 3, Denials: 1, Freeze: time.Millisecond}
 	post := func(form url.Values) (int, string) {
 		t.Helper()
-		status, body, err := h.tw.Post(t.Context(), h.url+channels.InboundPath("twilio"), form)
+		status, body, err := h.tw.Post(t.Context(), h.url+channels.TwilioInbound, form)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +173,7 @@ func TestReceiptTakenAgain(t *testing.T) {
 	form := h.tw.StatusForm(h.state(m.req).Outcomes[1].ProviderID, alice, fakes.Callback{Status: "failed", Code: 21610})
 	post := func() int {
 		t.Helper()
-		status, _, err := h.tw.Post(t.Context(), h.url+channels.StatusPath("twilio", h.handles.CallbackRef(m.req.ID, 1)), form)
+		status, _, err := h.tw.Post(t.Context(), h.url+channels.TwilioStatus(h.handles.CallbackRef(m.req.ID, 1)), form)
 		if err != nil {
 			t.Fatal(err)
 		}

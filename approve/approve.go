@@ -55,11 +55,11 @@ type Config struct {
 // Server answers people and the providers that carry what they write. Its
 // methods may be called concurrently.
 type Server struct {
-	cfg       Config
-	origin    string // of PublicURL: what a browser sends as Origin
-	secure    bool   // PublicURL is https
-	receivers map[string]inlet
-	choosing  [64]sync.Mutex // of user codes, by chance
+	cfg      Config
+	origin   string           // of PublicURL: what a browser sends as Origin
+	secure   bool             // PublicURL is https
+	inlets   map[string]inlet // by provider
+	choosing [64]sync.Mutex   // of user codes, by chance
 }
 
 // inlet is a channel whose provider calls back.
@@ -82,10 +82,10 @@ func New(cfg Config) (*Server, error) {
 	if p := u.Port(); p == "443" && u.Scheme == "https" || p == "80" && u.Scheme == "http" {
 		host = strings.TrimSuffix(host, ":"+p) // browsers leave it out
 	}
-	s := &Server{cfg: cfg, origin: u.Scheme + "://" + host, secure: u.Scheme == "https", receivers: map[string]inlet{}}
+	s := &Server{cfg: cfg, origin: u.Scheme + "://" + host, secure: u.Scheme == "https", inlets: map[string]inlet{}}
 	for name, ch := range cfg.Channels {
 		if r, ok := ch.(channels.Receiver); ok {
-			s.receivers[r.Provider()] = inlet{name, r}
+			s.inlets[r.Provider()] = inlet{name, r}
 		}
 	}
 	return s, nil
@@ -93,11 +93,10 @@ func New(cfg Config) (*Server, error) {
 
 // Register adds the routes:
 //
-//	GET, HEAD, POST /a/:ticket                        one approval page
-//	GET, HEAD, POST /u/:ticket                        where a person chooses a user_code
-//	GET, HEAD       /assets/…                         its stylesheet and mark
-//	POST            /callbacks/:provider/sms          what people write
-//	POST            /callbacks/:provider/status/:ref  what became of a message
+//	GET, HEAD, POST /a/:ticket              one approval page
+//	GET, HEAD, POST /u/:ticket              where a person chooses a user_code
+//	GET, HEAD       /assets/…               its stylesheet and mark
+//	POST            /callbacks/:provider/…  what people write, and what became of messages
 func (s *Server) Register(e *echo.Echo) {
 	for path, page := range map[string]echo.HandlerFunc{"/a/:ticket": s.guard(s.page), "/u/:ticket": s.guard(s.userCode)} {
 		e.GET(path, page)
@@ -110,8 +109,7 @@ func (s *Server) Register(e *echo.Echo) {
 	mark := asset("image/svg+xml", templates.Mark())
 	e.GET(templates.MarkPath, mark)
 	e.HEAD(templates.MarkPath, mark)
-	e.POST("/callbacks/:provider/sms", s.inbound)
-	e.POST("/callbacks/:provider/status/:ref", s.status)
+	e.POST(channels.CallbackPath(":provider")+"*", s.callback)
 }
 
 // fault logs an error that a person must look at. The page or the provider is

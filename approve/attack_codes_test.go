@@ -156,7 +156,7 @@ func (g guesser) guess(rnd *rand.Rand, digits string) bool {
 // message is what the person's number sends.
 func (g guesser) message(text string) *http.Request {
 	form := g.h.tw.Inbound(g.m.to, text)
-	p := post(channels.InboundPath("twilio"), "", form)
+	p := post(channels.TwilioInbound, "", form)
 	p.header.Set("X-Twilio-Signature", g.h.tw.Sign(g.h.url+p.target, form))
 	return p.request()
 }

@@ -131,7 +131,7 @@ func cross(h *house, way int, hers message, ask func(string) message) {
 	case 8: // a webhook of the provider's that names her beside him
 		form := h.tw.Inbound(bob, "YES "+hers.code)
 		form["From"] = []string{bob, alice}
-		target := channels.InboundPath("twilio")
+		target := channels.TwilioInbound
 		req, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.url+target, strings.NewReader(form.Encode()))
 		if err != nil {
 			h.t.Fatal(err)

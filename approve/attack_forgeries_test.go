@@ -200,14 +200,14 @@ func (f *forger) otherURL(rnd *rand.Rand) try {
 func (f *forger) otherTarget(rnd *rand.Rand) try {
 	target, form := f.wish(rnd)
 	if target != f.sms {
-		target = channels.StatusPath("twilio", f.h.handles.CallbackRef(consent.NewID(), 1))
+		target = channels.TwilioStatus(f.h.handles.CallbackRef(consent.NewID(), 1))
 	}
 	m := f.open[rnd.IntN(len(f.open))]
 	target = pick(rnd,
 		target+"/", target+"?", target+"?x=1", target+"?"+form.Encode(), "/"+target, strings.Replace(target, "sms", "%73ms", 1)+"?",
 		"/callbacks/TWILIO/sms", "/callbacks/other/sms", "/callbacks/sms", "/callbacks/twilio", "/callbacks/twilio/voice",
-		"/callbacks/twilio/status/", "/callbacks/twilio/status/x", channels.StatusPath("twilio", f.h.handles.Ticket(m.req.ID, 1)),
-		channels.StatusPath("twilio", f.h.handles.AuthReqID(m.req.ID)), channels.StatusPath("twilio", f.h.handles.CallbackRef(m.req.ID, 2)),
+		"/callbacks/twilio/status/", "/callbacks/twilio/status/x", channels.TwilioStatus(f.h.handles.Ticket(m.req.ID, 1)),
+		channels.TwilioStatus(f.h.handles.AuthReqID(m.req.ID)), channels.TwilioStatus(f.h.handles.CallbackRef(m.req.ID, 2)),
 		"/a/"+f.h.handles.Ticket(m.req.ID, 1),
 	)
 	return post(target, f.h.tw.Sign(f.h.url+target, form), form)

@@ -53,7 +53,7 @@ func TestLateAnswerThenClockBack(t *testing.T) {
 	h.clock.Add(late)
 	form := h.tw.Inbound(alice, "YES "+m.code)
 	post := func() string {
-		_, body, err := h.tw.Post(t.Context(), h.url+channels.InboundPath("twilio"), form)
+		_, body, err := h.tw.Post(t.Context(), h.url+channels.TwilioInbound, form)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -81,7 +81,7 @@ type tally struct{ all, signed atomic.Int64 }
 // newForger has people write and the provider report, and records it.
 func newForger(h *house) *forger {
 	h.t.Helper()
-	f := &forger{h: h, sms: channels.InboundPath("twilio"), tried: map[string]*tally{}}
+	f := &forger{h: h, sms: channels.TwilioInbound, tried: map[string]*tally{}}
 	ask := func(person string) message {
 		m := h.sent(person)
 		f.all = append(f.all, m.req)
@@ -200,7 +200,7 @@ func post(target, signature string, form url.Values) try {
 }
 
 func (f *forger) status(m message) string {
-	return channels.StatusPath("twilio", f.h.handles.CallbackRef(m.req.ID, m.n))
+	return channels.TwilioStatus(f.h.handles.CallbackRef(m.req.ID, m.n))
 }
 
 // record picks a genuine webhook.

@@ -1,37 +1,59 @@
 package approve
 
 import (
-	"encoding/xml"
 	"errors"
+	"io"
+	"log/slog"
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
+	"ringback/channels"
 	"ringback/consent"
 )
 
-// optedOut is the provider's code for a recipient who wrote STOP to it.
-const optedOut = "21610"
+// maxCallback bounds the body of a callback.
+const maxCallback = 64 << 10
 
-// status takes the provider's later word on one attempt. It never decides
-// anything; only the last words, delivered and failed, are kept.
-func (s *Server) status(c echo.Context) error {
-	raw, n, ok := s.cfg.Handles.ParseCallbackRef(c.Param("ref"))
+// callback takes what a provider has to say. The body is bounded before anything
+// else, and the provider's proof comes before any effect.
+func (s *Server) callback(c echo.Context) error {
+	in, ok := s.inlets[c.Param("provider")]
 	if !ok {
 		return c.NoContent(http.StatusNotFound)
 	}
-	_, got, refused := s.receive(c)
-	if refused != 0 {
-		return c.NoContent(refused)
+	body, err := io.ReadAll(io.LimitReader(c.Request().Body, maxCallback+1))
+	if err != nil || len(body) > maxCallback {
+		return c.NoContent(http.StatusRequestEntityTooLarge)
 	}
-	if !got.Delivered && !got.Failed {
-		return c.NoContent(http.StatusNoContent)
+	got, err := in.Receive(c.Request(), body)
+	switch {
+	case errors.Is(err, channels.ErrNoCallback):
+		return c.NoContent(http.StatusNotFound)
+	case err != nil:
+		s.cfg.Log.LogAttrs(c.Request().Context(), slog.LevelWarn, "callback refused", slog.String("channel", in.channel), slog.Any("err", err))
+		return c.NoContent(http.StatusForbidden)
+	case got.Status:
+		return s.status(c, in, got)
+	}
+	return s.inbound(c, in, got)
+}
+
+// status takes the provider's later word on one attempt. It never decides
+// anything; only the last words, delivered and failed, are kept.
+func (s *Server) status(c echo.Context, in inlet, got channels.Inbound) error {
+	taken := func() error { return in.Answer(c.Response(), got, "") }
+	raw, n, ok := s.cfg.Handles.ParseCallbackRef(got.Ref)
+	switch {
+	case !ok:
+		return c.NoContent(http.StatusNotFound)
+	case !got.Delivered && !got.Failed:
+		return taken()
 	}
 	ctx, id := c.Request().Context(), consent.ID(raw)
 	st, err := s.cfg.Store.Get(ctx, id)
 	if errors.Is(err, consent.ErrNotFound) {
-		return c.NoContent(http.StatusNoContent) // forgotten by now
+		return taken() // forgotten by now
 	}
 	if err != nil {
 		return s.later(c, id, err)
@@ -41,9 +63,9 @@ func (s *Server) status(c echo.Context) error {
 	// one that it names.
 	o, known := st.Outcomes[n]
 	if _, have := st.Receipts[n]; a == nil || have || known && o.ProviderID != "" && o.ProviderID != got.MessageID {
-		return c.NoContent(http.StatusNoContent)
+		return taken()
 	}
-	if got.Failed && got.Code == optedOut { // before the receipt, which says that all is done
+	if got.Stopped { // before the receipt, which says that all is done
 		err = s.cfg.Devices.StopDevice(ctx, st.Request.Approver, a.Device, true)
 	}
 	if err == nil {
@@ -52,21 +74,12 @@ func (s *Server) status(c echo.Context) error {
 	if err != nil {
 		return s.later(c, id, err)
 	}
-	return c.NoContent(http.StatusNoContent)
+	return taken()
 }
 
-// twiml answers a message with at most one message.
-func twiml(c echo.Context, text string) error {
-	var b strings.Builder
-	b.WriteString(xml.Header + "<Response>")
-	if text != "" {
-		b.WriteString("<Message>")
-		if err := xml.EscapeText(&b, []byte(text)); err != nil {
-			return err
-		}
-		b.WriteString("</Message>")
-	}
-	b.WriteString("</Response>")
-	c.Response().Header().Set("Cache-Control", "no-store")
-	return c.Blob(http.StatusOK, "text/xml; charset=utf-8", []byte(b.String()))
+// later answers that a callback could not be taken.
+func (s *Server) later(c echo.Context, req consent.ID, err error) error {
+	s.fault(c.Request().Context(), "taking a callback", req, err)
+	c.Response().Header().Set("Retry-After", "5")
+	return c.NoContent(http.StatusServiceUnavailable)
 }

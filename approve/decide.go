@@ -95,18 +95,19 @@ func attempt(st *consent.State, n int) *consent.Attempt {
 	return nil
 }
 
-// methods are the amr values (RFC 8176) of a reply code that came by this
-// channel, and of the match_code beside it.
-func methods(channel string, matched bool) []string {
-	amr := []string{"otp"}
-	if channel == "sms" {
-		amr = []string{"sms"}
+// methods are the amr values (RFC 8176) of a reply code that a channel brought,
+// and of the match_code beside it.
+func (s *Server) methods(channel string, matched bool) []string {
+	const otp = "otp"
+	amr := []string{otp}
+	if ch, ok := s.cfg.Channels[channel]; ok { // it may be configured no longer
+		amr[0] = ch.Method()
 	}
 	if !matched {
 		return amr
 	}
-	if channel == "sms" {
-		amr = append(amr, "otp")
+	if amr[0] != otp {
+		amr = append(amr, otp)
 	}
 	return append(amr, "mca")
 }

@@ -15,7 +15,7 @@ func TestMarksOfMessagesStay(t *testing.T) {
 	m := h.sent("alice")
 	form := h.tw.Inbound(alice, "YES "+m.code)
 	form.Set("MessageSid", "SM00112233445566778899aabbccddeeff")
-	if status, body, err := h.tw.Post(t.Context(), h.url+channels.InboundPath("twilio"), form); err != nil || status != http.StatusOK {
+	if status, body, err := h.tw.Post(t.Context(), h.url+channels.TwilioInbound, form); err != nil || status != http.StatusOK {
 		t.Fatalf("the webhook answered %d %s, %v", status, body, err)
 	}
 	if seen, err := h.Seen(t.Context(), "message twilio SM00112233445566778899aabbccddeeff"); err != nil || !seen {

@@ -19,6 +19,7 @@ import (
 	"ringback/approve"
 	"ringback/channels"
 	"ringback/channels/channeltest"
+	"ringback/channels/content"
 	"ringback/channels/fakes"
 	"ringback/consent"
 	"ringback/details"
@@ -107,7 +108,7 @@ func buildHouse(t testing.TB, serve func(http.Handler) *httptest.Server) *house 
 	h.url, h.client = srv.URL, srv.Client()
 	acc := channeltest.TwilioConfig()
 	acc.Client = h.client
-	acc.Webhook = h.url + channels.InboundPath("twilio")
+	acc.Webhook = h.url + channels.TwilioInbound
 	var base string
 	h.tw, base = channeltest.StartTwilio(t, acc)
 	all, err := channels.Open(channels.Config{PublicURL: h.url, SMS: &channels.SMSConfig{
@@ -196,8 +197,7 @@ func (h *house) deliver(req *consent.Request, n int, reply bool) message {
 	h.t.Helper()
 	m := h.claim(req, n, reply)
 	receipt, err := h.sms.Send(h.t.Context(), channels.Message{
-		ID: fmt.Sprintf("%s.%d", req.ID, n), To: m.to, Text: m.text, Link: m.link,
-		StatusURL: h.url + channels.StatusPath("twilio", h.handles.CallbackRef(req.ID, n)),
+		ID: fmt.Sprintf("%s.%d", req.ID, n), Ref: h.handles.CallbackRef(req.ID, n), To: m.to, Content: content.Text{Body: m.text, Link: m.link},
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -239,14 +239,13 @@ func (h *house) claim(req *consent.Request, n int, reply bool) message {
 	m := message{
 		req: req, n: n, to: devices[0].Address, code: h.handles.Code(req.ID, n), link: h.url + "/a/" + h.handles.Ticket(req.ID, n),
 	}
-	text, err := h.set.SMS(view, templates.SMS{
-		Code: m.code, Link: m.link, Reply: reply, Match: consent.Rank(req.Weakest()) >= consent.Rank(consent.ACRMatch),
+	text, err := h.set.Message(content.KindText, view, templates.Ask{
+		Channel: "sms", Code: m.code, Link: m.link, Reply: reply, Match: consent.Rank(req.Weakest()) >= consent.Rank(consent.ACRMatch),
 	})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	m.text = text.Text
-	text.Presentation.Channel = "sms"
+	m.text = text.Content.(content.Text).Body
 	now := h.clock.Now()
 	until := now.Add(10 * time.Minute)
 	if req.ExpiresAt.Before(until) {

@@ -203,7 +203,7 @@ func (s *Server) answer(c echo.Context, v *visit, f answerForm, granted json.Raw
 	}
 	ev := consent.Evidence{
 		Verb: consent.Denied, NotMe: f.answer == templates.AnswerBlock, By: v.person.ID, Means: consent.ByPage,
-		Attempt: v.attempt.N, ACR: consent.ACRTap, AMR: methods(v.attempt.Channel, matched), Presentation: &shown, Nonce: nonce,
+		Attempt: v.attempt.N, ACR: consent.ACRTap, AMR: s.methods(v.attempt.Channel, matched), Presentation: &shown, Nonce: nonce,
 	}
 	if matched {
 		ev.ACR = consent.ACRMatch

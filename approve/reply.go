@@ -3,9 +3,6 @@ package approve
 import (
 	"context"
 	"errors"
-	"io"
-	"log/slog"
-	"net/http"
 	"strings"
 	"time"
 
@@ -16,9 +13,6 @@ import (
 	"ringback/templates"
 )
 
-// maxWebhook bounds the body of a callback.
-const maxWebhook = 64 << 10
-
 // message is a verified message of a person we know.
 type message struct {
 	channel string
@@ -28,37 +22,14 @@ type message struct {
 	reply   templates.Reply
 }
 
-// receive reads and verifies a callback. The body is bounded before anything
-// else, and the signature comes before any effect.
-func (s *Server) receive(c echo.Context) (inlet, channels.Inbound, int) {
-	in, ok := s.receivers[c.Param("provider")]
-	if !ok {
-		return in, channels.Inbound{}, http.StatusNotFound
-	}
-	body, err := io.ReadAll(io.LimitReader(c.Request().Body, maxWebhook+1))
-	if err != nil || len(body) > maxWebhook {
-		return in, channels.Inbound{}, http.StatusRequestEntityTooLarge
-	}
-	got, err := in.Receive(c.Request(), body)
-	if err != nil {
-		s.cfg.Log.LogAttrs(c.Request().Context(), slog.LevelWarn, "callback refused", slog.String("channel", in.channel), slog.Any("err", err))
-		return in, got, http.StatusForbidden
-	}
-	return in, got, 0
-}
-
-// inbound takes what a person wrote. The answer is TwiML: nothing, or one
-// message to the person.
-func (s *Server) inbound(c echo.Context) error {
-	in, got, refused := s.receive(c)
-	if refused != 0 {
-		return c.NoContent(refused)
-	}
+// inbound takes what a person wrote, and answers with at most one message to the
+// person.
+func (s *Server) inbound(c echo.Context, in inlet, got channels.Inbound) error {
 	ctx := c.Request().Context()
-	m, err := s.sender(ctx, in.channel, got)
+	m, err := s.sender(ctx, in, got)
 	switch {
 	case errors.Is(err, consent.ErrNotFound):
-		return twiml(c, "") // a number of nobody's: no word that could tell or cost
+		return in.Answer(c.Response(), got, "") // nobody's address: no word that could tell or cost
 	case err != nil:
 		return s.later(c, consent.ID{}, err)
 	}
@@ -66,7 +37,7 @@ func (s *Server) inbound(c echo.Context) error {
 	// it again next month, so what has had its effect has none again, restarts
 	// or not. Until the effect is durable the message may come as often as it
 	// takes: each step below does nothing the second time.
-	key := "message " + c.Param("provider") + " " + got.MessageID
+	key := "message " + in.Provider() + " " + got.MessageID
 	replayed, err := s.cfg.Store.Seen(ctx, key)
 	var said string
 	if err == nil && !replayed {
@@ -78,12 +49,9 @@ func (s *Server) inbound(c echo.Context) error {
 	case err != nil:
 		return s.later(c, consent.ID{}, err)
 	case replayed:
-		return twiml(c, "")
+		said = ""
 	}
-	if got.OptOut {
-		said = "" // the provider has answered already
-	}
-	return twiml(c, said)
+	return in.Answer(c.Response(), got, said)
 }
 
 // taken remembers that a message has had its effect, and reports whether
@@ -93,17 +61,10 @@ func (s *Server) taken(ctx context.Context, key string) (replayed bool, err erro
 	return !first, err
 }
 
-// later answers that the callback could not be taken.
-func (s *Server) later(c echo.Context, req consent.ID, err error) error {
-	s.fault(c.Request().Context(), "taking a callback", req, err)
-	c.Response().Header().Set("Retry-After", "5")
-	return c.NoContent(http.StatusServiceUnavailable)
-}
-
 // sender finds the person and the device behind a number; consent.ErrNotFound
 // if there is not exactly one.
-func (s *Server) sender(ctx context.Context, channel string, in channels.Inbound) (message, error) {
-	p, err := s.cfg.Directory.Find(ctx, consent.HintPhone, in.From)
+func (s *Server) sender(ctx context.Context, in inlet, got channels.Inbound) (message, error) {
+	p, err := s.cfg.Directory.Find(ctx, consent.HintPhone, got.From)
 	if err != nil {
 		return message{}, err
 	}
@@ -112,9 +73,9 @@ func (s *Server) sender(ctx context.Context, channel string, in channels.Inbound
 		return message{}, err
 	}
 	for _, d := range devices {
-		if d.Channel == channel && d.Address == in.From {
-			nonce := nonceOf(strings.Join([]string{"message", channel, in.MessageID, in.Body}, " "))
-			return message{channel, nonce, p, d, templates.ReadReply(in.Body)}, nil
+		if d.Channel == in.channel && d.Address == got.From {
+			nonce := nonceOf(strings.Join([]string{"message", in.channel, got.MessageID, got.Body}, " "))
+			return message{in.channel, nonce, p, d, templates.ReadReply(got.Body)}, nil
 		}
 	}
 	return message{}, consent.ErrNotFound

@@ -193,7 +193,7 @@ func TestStopAndStart(t *testing.T) {
 	h.wantStatus(m.req, consent.StatusPending, 0)
 	form := h.tw.Inbound(alice, "STOP")
 	form.Set("OptOutType", "STOP") // the provider has answered already
-	if _, body, err := h.tw.Post(t.Context(), h.url+channels.InboundPath("twilio"), form); err != nil || strings.Contains(string(body), "Message") || !stopped() {
+	if _, body, err := h.tw.Post(t.Context(), h.url+channels.TwilioInbound, form); err != nil || strings.Contains(string(body), "Message") || !stopped() {
 		t.Errorf("a STOP that the provider handles: %s, %v", body, err)
 	}
 }
@@ -203,7 +203,7 @@ func TestStopAndStart(t *testing.T) {
 func TestReplayedMessages(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	hook := h.url + channels.InboundPath("twilio")
+	hook := h.url + channels.TwilioInbound
 	post := func(form url.Values) string {
 		t.Helper()
 		status, body, err := h.tw.Post(t.Context(), hook, form)
@@ -299,14 +299,14 @@ func TestStatusCallbacksOfOthers(t *testing.T) {
 		form url.Values
 		want int
 	}{
-		"another message":  {channels.StatusPath("twilio", ref), other, http.StatusNoContent},
-		"another attempt":  {channels.StatusPath("twilio", h.handles.CallbackRef(m.req.ID, 2)), good, http.StatusNoContent},
-		"unknown request":  {channels.StatusPath("twilio", h.handles.CallbackRef(consent.NewID(), 1)), good, http.StatusNoContent},
-		"a ticket":         {channels.StatusPath("twilio", h.handles.Ticket(m.req.ID, 1)), good, http.StatusNotFound},
-		"nonsense":         {channels.StatusPath("twilio", "x"), good, http.StatusNotFound},
-		"another provider": {channels.StatusPath("other", ref), good, http.StatusNotFound},
-		"a message":        {channels.StatusPath("twilio", ref), h.tw.Inbound(alice, "NO"), http.StatusForbidden},
-		"not the last":     {channels.StatusPath("twilio", ref), h.tw.StatusForm(sid, alice, fakes.Callback{Status: "sent"}), http.StatusNoContent},
+		"another message":  {channels.TwilioStatus(ref), other, http.StatusNoContent},
+		"another attempt":  {channels.TwilioStatus(h.handles.CallbackRef(m.req.ID, 2)), good, http.StatusNoContent},
+		"unknown request":  {channels.TwilioStatus(h.handles.CallbackRef(consent.NewID(), 1)), good, http.StatusNoContent},
+		"a ticket":         {channels.TwilioStatus(h.handles.Ticket(m.req.ID, 1)), good, http.StatusNotFound},
+		"nonsense":         {channels.TwilioStatus("x"), good, http.StatusNotFound},
+		"another provider": {strings.Replace(channels.TwilioStatus(ref), "twilio", "other", 1), good, http.StatusNotFound},
+		"a message":        {channels.TwilioStatus(ref), h.tw.Inbound(alice, "NO"), http.StatusForbidden},
+		"not the last":     {channels.TwilioStatus(ref), h.tw.StatusForm(sid, alice, fakes.Callback{Status: "sent"}), http.StatusNoContent},
 	} {
 		if status, _, err := h.tw.Post(t.Context(), h.url+tt.path, tt.form); err != nil || status != tt.want {
 			t.Errorf("%s: %d, %v, want %d", name, status, err, tt.want)
@@ -315,7 +315,7 @@ func TestStatusCallbacksOfOthers(t *testing.T) {
 	if n := len(h.state(m.req).Receipts); n != 0 {
 		t.Errorf("%d receipts, want none", n)
 	}
-	if status, _, _ := h.tw.Post(t.Context(), h.url+channels.StatusPath("twilio", ref), good); status != http.StatusNoContent {
+	if status, _, _ := h.tw.Post(t.Context(), h.url+channels.TwilioStatus(ref), good); status != http.StatusNoContent {
 		t.Errorf("the right one: %d", status)
 	}
 	if r := h.state(m.req).Receipts[1]; !r.Delivered {

@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"ringback/channels"
+	"ringback/channels/content"
 	"ringback/consent"
 	"ringback/templates"
 )
@@ -35,9 +36,6 @@ type UserCodes interface {
 	ChooseUserCode(ctx context.Context, id [16]byte, code consent.Secret) error
 }
 
-// channelSMS is the channel of messages about user codes.
-const channelSMS = "sms"
-
 // offerLife is how long a person may take to choose.
 const offerLife = 10 * time.Minute
 
@@ -56,22 +54,20 @@ func (s *Server) OfferUserCode(ctx context.Context, person *consent.Person) (tim
 	}
 	link := s.cfg.PublicURL + "/u/" + s.cfg.Handles.UserCodeTicket(id)
 	text := s.cfg.Templates.OfferUserCode(person.Locale, s.cfg.Handles.Code(id, 0), link, offerLife)
-	return until, s.tell(ctx, ch, person, device, text, link)
+	return until, s.tell(ctx, ch, person, device, text)
 }
 
-// reach finds the number that a person is told something at. Other channels
-// are for requests, along their routes.
+// reach finds the device that a person is told something at in words. Other
+// channels are for requests, along their routes.
 func (s *Server) reach(ctx context.Context, person *consent.Person) (channels.Channel, consent.Device, error) {
 	devices, err := s.cfg.Directory.Devices(ctx, person.ID)
 	if err != nil {
 		return nil, consent.Device{}, err
 	}
-	ch, why := s.cfg.Channels[channelSMS], "there is no phone number"
+	why := "they have no phone number, or the channel for it is not configured"
 	for _, d := range devices {
-		switch {
-		case d.Channel != channelSMS:
-		case ch == nil:
-			why = "channels.sms is not configured"
+		switch ch := s.cfg.Channels[d.Channel]; {
+		case ch == nil, ch.Kind() != content.KindText:
 		case d.Stopped:
 			why = "STOP was written from the phone; START undoes it"
 		default:
@@ -81,9 +77,9 @@ func (s *Server) reach(ctx context.Context, person *consent.Person) (channels.Ch
 	return nil, consent.Device{}, fmt.Errorf("%w: %s", consent.ErrUnreachable, why)
 }
 
-// tell sends a text that asks nothing of anybody's request.
-func (s *Server) tell(ctx context.Context, ch channels.Channel, person *consent.Person, d consent.Device, text, link string) error {
-	_, err := ch.Send(ctx, channels.Message{ID: "user-code." + random(9), To: d.Address, Text: text, Link: link})
+// tell sends words that ask nothing of anybody's request.
+func (s *Server) tell(ctx context.Context, ch channels.Channel, person *consent.Person, d consent.Device, text content.Text) error {
+	_, err := ch.Send(ctx, channels.Message{ID: "user-code." + random(9), To: d.Address, Content: text})
 	if errors.Is(err, channels.ErrStopped) {
 		err = errors.Join(err, s.cfg.Devices.StopDevice(ctx, person.ID, d.ID, true))
 	}
@@ -104,7 +100,7 @@ func (s *Server) announce(ctx context.Context, person *consent.Person) {
 		s.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "person not told of a new user code", slog.Any("err", err))
 		return
 	}
-	_ = s.tell(ctx, ch, person, device, s.cfg.Templates.UserCodeChanged(person.Locale), "") // logged there
+	_ = s.tell(ctx, ch, person, device, s.cfg.Templates.UserCodeChanged(person.Locale)) // logged there
 }
 
 // chance is one look at the page where a person chooses a user_code.

@@ -195,7 +195,7 @@ func missed(st *consent.State, nonce string) bool {
 func (s *Server) conclude(ctx context.Context, m message, t told) (string, error) {
 	ev := consent.Evidence{
 		Verb: consent.Denied, By: m.person.ID, Means: consent.ByReply, Attempt: t.attempt.N,
-		ACR: consent.ACRTap, AMR: methods(m.channel, false), Presentation: t.attempt.Presentation, Nonce: m.nonce,
+		ACR: consent.ACRTap, AMR: s.methods(m.channel, false), Presentation: t.attempt.Presentation, Nonce: m.nonce,
 	}
 	if m.reply.Keyword == templates.Yes {
 		ev.Verb = consent.Approved

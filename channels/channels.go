@@ -4,7 +4,7 @@
 // the caller what may follow ([ErrUndeliverable], [ErrStopped], [Retry],
 // [ErrAmbiguous]). A channel whose provider talks back is also a [Receiver].
 // [Open] builds every configured channel. A channel never retries, never
-// decides anything and keeps no state.
+// decides anything and keeps no state; and only a channel knows its provider.
 //
 // A new channel is one file, one line in the table of openers, a fake of its
 // provider in channels/fakes and a test that runs channeltest.Exercise.
@@ -20,6 +20,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"ringback/channels/content"
 )
 
 // DefaultTimeout bounds one Send: connecting, sending and reading the answer.
@@ -27,11 +29,19 @@ const DefaultTimeout = 10 * time.Second
 
 // Message is one message for one device.
 type Message struct {
-	ID        string // request and attempt ("<request id>.<n>"), for correlation; opens nothing
-	To        string // the device's address: a telephone number in E.164 form
-	Text      string // what the device shows
-	Link      string // the approval page, when Text contains it
-	StatusURL string // absolute public URL for status callbacks; empty: none
+	ID  string // request and attempt ("<request id>.<n>"), for correlation; opens nothing
+	Ref string // comes back in status callbacks (keys.Handles.CallbackRef); empty: none are wanted
+	To  string // the device's address, as its channel writes it
+	content.Content
+}
+
+// textOf is the content for a channel of texts.
+func textOf(m Message) (content.Text, error) {
+	text, ok := m.Content.(content.Text)
+	if !ok {
+		return text, &coded{"kind", fmt.Errorf("a channel of texts was given content of another kind: %T", m.Content)}
+	}
+	return text, nil
 }
 
 // Receipt is what the provider answered to a message it took.
@@ -41,6 +51,10 @@ type Receipt struct {
 
 // Channel reaches devices through one provider.
 type Channel interface {
+	// Kind is what it sends; Send gets nothing else.
+	Kind() content.Kind
+	// Method is the amr value (RFC 8176) of giving back what it brought.
+	Method() string
 	// Send hands m to the provider once. A nil error means that the provider
 	// took it. ErrUndeliverable: never again to this device. ErrStopped: the
 	// person opted out. ErrAmbiguous: it may have been taken; do not send it
@@ -48,14 +62,19 @@ type Channel interface {
 	Send(ctx context.Context, m Message) (Receipt, error)
 }
 
-// Receiver is a channel whose provider calls back.
+// Receiver is a channel whose provider calls back, at paths of the channel's own
+// below [CallbackPath].
 type Receiver interface {
-	// Provider is the path segment of its webhooks; see InboundPath, StatusPath.
+	// Provider is the provider's name in paths.
 	Provider() string
 	// Receive verifies that the provider sent r with this body, against the
 	// configured public URL, and reads it. Whatever is not beyond doubt from
-	// the provider is ErrForged and changes nothing.
+	// the provider is ErrForged and changes nothing; ErrNoCallback is a path that
+	// means nothing.
 	Receive(r *http.Request, body []byte) (Inbound, error)
+	// Answer tells the provider that in was taken, and gives it words for the
+	// person who wrote; "" are none.
+	Answer(w http.ResponseWriter, in Inbound, words string) error
 }
 
 // Withdrawer is a channel that can take a message back from a device.
@@ -68,11 +87,13 @@ type Withdrawer interface {
 // later word on a message of ours.
 type Inbound struct {
 	Status    bool   // a status callback; else a message from a person
-	From, To  string // telephone numbers in E.164 form
+	Ref       string // Status: that of the message
+	From, To  string // addresses, as the channel writes them
 	Body      string // what the person wrote
 	MessageID string // the provider's id: of the message received, or of ours
 	Delivered bool   // Status: it reached the device
 	Failed    bool   // Status: it never will
+	Stopped   bool   // Status: because the recipient opted out
 	Code      string // Status: the provider's error code
 	OptOut    bool   // the provider handled a STOP, START or HELP word and answered it itself
 }
@@ -83,6 +104,7 @@ var (
 	ErrStopped       = fmt.Errorf("the recipient opted out: %w", ErrUndeliverable)
 	ErrAmbiguous     = errors.New("the message was sent but no answer was read")
 	ErrForged        = errors.New("not from the provider")
+	ErrNoCallback    = fmt.Errorf("no callback of the provider has this path: %w", ErrForged)
 )
 
 // Retry is the provider's refusal for now: nothing was sent.
@@ -129,14 +151,8 @@ func Code(err error) string {
 	return ""
 }
 
-// InboundPath is where a provider posts what people write.
-func InboundPath(provider string) string { return "/callbacks/" + provider + "/sms" }
-
-// StatusPath is where a provider posts what became of one message; ref is
-// keys.Handles.CallbackRef of its attempt.
-func StatusPath(provider, ref string) string {
-	return "/callbacks/" + provider + "/status/" + ref
-}
+// CallbackPath is below what a provider's callbacks come in.
+func CallbackPath(provider string) string { return "/callbacks/" + provider + "/" }
 
 // Config says which channels there are.
 type Config struct {

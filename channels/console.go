@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+
+	"ringback/channels/content"
 )
 
 // Console is the channel "console": it prints messages, codes and all, for
@@ -27,6 +29,12 @@ func openConsole(cfg Config) (Channel, error) {
 	return &Console{w: cfg.Console}, nil
 }
 
+// Kind implements [Channel].
+func (c *Console) Kind() content.Kind { return content.KindText }
+
+// Method implements [Channel].
+func (c *Console) Method() string { return "otp" }
+
 // Send prints m as one line. A write that stopped half way is ErrAmbiguous.
 func (c *Console) Send(ctx context.Context, m Message) (Receipt, error) {
 	if err := ctx.Err(); err != nil {
@@ -35,7 +43,11 @@ func (c *Console) Send(ctx context.Context, m Message) (Receipt, error) {
 	if m.To == "" {
 		return Receipt{}, &coded{"address", fmt.Errorf("printing a message: no address: %w", ErrUndeliverable)}
 	}
-	line := fmt.Sprintf("message for %s: %s\n", printable(m.To), printable(m.Text))
+	text, err := textOf(m)
+	if err != nil {
+		return Receipt{}, err
+	}
+	line := fmt.Sprintf("message for %s: %s\n", printable(m.To), printable(text.Body))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n, err := io.WriteString(c.w, line)

@@ -19,6 +19,8 @@ import (
 
 	"github.com/twilio/twilio-go/client"
 	api "github.com/twilio/twilio-go/rest/api/v2010"
+
+	"ringback/channels/content"
 )
 
 const (
@@ -143,8 +145,22 @@ func (c *SMSConfig) CanReceive() bool {
 	return c.MessagingServiceSID != "" || e164.MatchString(c.From) || shortCode.MatchString(c.From)
 }
 
-// Provider is the path segment of its webhooks.
-func (t *Twilio) Provider() string { return "twilio" }
+// Kind implements [Channel].
+func (t *Twilio) Kind() content.Kind { return content.KindText }
+
+// Method implements [Channel].
+func (t *Twilio) Method() string { return "sms" }
+
+// Provider implements [Receiver].
+func (t *Twilio) Provider() string { return twilio }
+
+const twilio = "twilio"
+
+// TwilioInbound is the path where Twilio posts what people write.
+const TwilioInbound = "/callbacks/" + twilio + "/sms"
+
+// TwilioStatus is the path where Twilio posts what became of a message.
+func TwilioStatus(ref string) string { return "/callbacks/" + twilio + "/status/" + ref }
 
 // Send hands m to Twilio once; it never retries. What its answers mean:
 //
@@ -160,7 +176,11 @@ func (t *Twilio) Send(ctx context.Context, m Message) (Receipt, error) {
 	if !e164.MatchString(m.To) {
 		return Receipt{}, &coded{"address", fmt.Errorf("sending by sms: the address is no telephone number: %w", ErrUndeliverable)}
 	}
-	if n := len([]rune(m.Text)); n == 0 || n > maxText {
+	text, err := textOf(m)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if n := len([]rune(text.Body)); n == 0 || n > maxText {
 		return Receipt{}, &coded{"length", fmt.Errorf("sending by sms: a text of %d characters, want 1 to %d", n, maxText)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
@@ -179,15 +199,15 @@ func (t *Twilio) Send(ctx context.Context, m Message) (Receipt, error) {
 	h.Edge, h.Region = "", "" // the SDK reads them from the environment; ours is the configuration file
 	p := &api.CreateMessageParams{}
 	p.SetTo(m.To)
-	p.SetBody(m.Text)
+	p.SetBody(text.Body)
 	if t.cfg.From != "" {
 		p.SetFrom(t.cfg.From)
 	}
 	if t.cfg.MessagingServiceSID != "" {
 		p.SetMessagingServiceSid(t.cfg.MessagingServiceSID)
 	}
-	if m.StatusURL != "" {
-		p.SetStatusCallback(m.StatusURL)
+	if m.Ref != "" {
+		p.SetStatusCallback(t.public + TwilioStatus(m.Ref))
 	}
 	msg, err := api.NewApiService(h).CreateMessage(p)
 	if err != nil || x.status < 200 || x.status > 299 {

@@ -16,6 +16,7 @@ import (
 
 	"ringback/channels"
 	"ringback/channels/channeltest"
+	"ringback/channels/content"
 	"ringback/channels/fakes"
 )
 
@@ -93,7 +94,7 @@ func TestTwilioConformance(t *testing.T) {
 		},
 		Secrets: []string{acc.AuthToken, acc.AccountSID},
 		Webhook: func(*testing.T) (*http.Request, []byte) {
-			return webhook(tw, channels.InboundPath("twilio"), tw.Inbound("+12025550101", "YES 482913"))
+			return webhook(tw, channels.TwilioInbound, tw.Inbound("+12025550101", "YES 482913"))
 		},
 	})
 }
@@ -135,7 +136,7 @@ func TestTwilioAnswers(t *testing.T) {
 				cfg.Timeout = 100 * time.Millisecond
 			}
 			tw.Plan(tt.step)
-			_, err := open(t, cfg).Send(t.Context(), channels.Message{To: "+12025550101", Text: "hello"})
+			_, err := open(t, cfg).Send(t.Context(), channels.Message{To: "+12025550101", Content: content.Text{Body: "hello"}})
 			var got, want *channels.Retry
 			switch {
 			case errors.As(tt.want, &want):
@@ -166,7 +167,7 @@ func TestTwilioNowhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	ln.Close()
-	_, err = open(t, sms("http://"+ln.Addr().String())).Send(t.Context(), channels.Message{To: "+12025550101", Text: "hello"})
+	_, err = open(t, sms("http://"+ln.Addr().String())).Send(t.Context(), channels.Message{To: "+12025550101", Content: content.Text{Body: "hello"}})
 	var retry *channels.Retry
 	if !errors.As(err, &retry) || channels.Code(err) != "connect" {
 		t.Errorf("Send to a closed port = %v (%s), want a Retry of class connect", err, channels.Code(err))
@@ -188,7 +189,7 @@ func TestTwilioRequest(t *testing.T) {
 		return nil, errors.New("seen")
 	})
 	cfg.SMS.MessagingServiceSID = "MG00000000000000000000000000000001"
-	m := channels.Message{ID: "x.1", To: "+12025550101", Text: "a & b <c> +1", StatusURL: public + channels.StatusPath("twilio", "ref")}
+	m := channels.Message{ID: "x.1", To: "+12025550101", Content: content.Text{Body: "a & b <c> +1"}, Ref: "ref"}
 	if _, err := open(t, cfg).Send(t.Context(), m); err == nil {
 		t.Fatal("want an error")
 	}
@@ -199,7 +200,7 @@ func TestTwilioRequest(t *testing.T) {
 		t.Error(diff)
 	}
 	want := url.Values{
-		"To": {m.To}, "Body": {m.Text}, "From": {cfg.SMS.From}, "StatusCallback": {m.StatusURL},
+		"To": {m.To}, "Body": {"a & b <c> +1"}, "From": {cfg.SMS.From}, "StatusCallback": {public + channels.TwilioStatus("ref")},
 		"MessagingServiceSid": {cfg.SMS.MessagingServiceSID},
 	}
 	if diff := cmp.Diff(want, form); diff != "" {
@@ -220,12 +221,12 @@ func TestTwilioAddresses(t *testing.T) {
 	})
 	ch := open(t, cfg)
 	for _, to := range []string{"", "2025550101", "+0202555010", "+1202555010a", "+120255501010000000", "whatsapp:+12025550101", "+1202\n5550101"} {
-		if _, err := ch.Send(t.Context(), channels.Message{To: to, Text: "x"}); !errors.Is(err, channels.ErrUndeliverable) {
+		if _, err := ch.Send(t.Context(), channels.Message{To: to, Content: content.Text{Body: "x"}}); !errors.Is(err, channels.ErrUndeliverable) {
 			t.Errorf("Send to %q = %v, want ErrUndeliverable", to, err)
 		}
 	}
 	for _, text := range []string{"", strings.Repeat("ä", 1601)} {
-		if _, err := ch.Send(t.Context(), channels.Message{To: "+12025550101", Text: text}); err == nil {
+		if _, err := ch.Send(t.Context(), channels.Message{To: "+12025550101", Content: content.Text{Body: text}}); err == nil {
 			t.Errorf("Send of %d characters succeeded", len([]rune(text)))
 		}
 	}
@@ -303,7 +304,7 @@ func TestConsoleConformance(t *testing.T) {
 			channeltest.Undeliverable, channeltest.Stopped, channeltest.Later, channeltest.Hang, channeltest.Garbage,
 		},
 	})
-	if _, err := all["console"].Send(t.Context(), channels.Message{To: "x", Text: "a\x1b[2Jb\nmessage for y: c\u202e"}); err != nil {
+	if _, err := all["console"].Send(t.Context(), channels.Message{To: "x", Content: content.Text{Body: "a\x1b[2Jb\nmessage for y: c\u202e"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.text.String(); strings.Contains(got, "\x1b") || strings.Contains(got, "\nmessage for y") || strings.Contains(got, "\u202e") {
@@ -320,7 +321,7 @@ func TestCancelInFlight(t *testing.T) {
 	done := make(chan error, 1)
 	ch := open(t, sms(base))
 	go func() {
-		_, err := ch.Send(ctx, channels.Message{To: "+12025550101", Text: "hello"})
+		_, err := ch.Send(ctx, channels.Message{To: "+12025550101", Content: content.Text{Body: "hello"}})
 		done <- err
 	}()
 	for tw.Calls() == 0 {
@@ -361,7 +362,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		cfg := sms("http://127.0.0.1:9")
 		cfg.Transport = spoken{status, http.Header{"Retry-After": {retry}, "Date": {date}}, body}
-		m := channels.Message{To: "+12025550101", Text: "Reply YES 482913"}
+		m := channels.Message{To: "+12025550101", Content: content.Text{Body: "Reply YES 482913"}}
 		receipt, err := open(t, cfg).Send(t.Context(), m)
 		var again *channels.Retry
 		switch {

@@ -1,15 +1,18 @@
 package channels
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/base64"
+	"encoding/xml"
 	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -72,14 +75,16 @@ func forged(why string) error { return fmt.Errorf("%w: %s", ErrForged, why) }
 // Receive verifies X-Twilio-Signature over the configured public URL, the path
 // and body, with the auth token or the one before, and only then reads it.
 func (t *Twilio) Receive(r *http.Request, body []byte) (Inbound, error) {
-	var isStatus bool
 	path := r.URL.EscapedPath()
+	ref, isStatus := strings.CutPrefix(path, TwilioStatus(""))
+	if !isStatus {
+		ref = ""
+	}
 	switch {
-	case path == InboundPath(t.Provider()):
-	case strings.HasPrefix(path, StatusPath(t.Provider(), "")):
-		isStatus = true
+	case path == TwilioInbound:
+	case isStatus:
 	default:
-		return Inbound{}, forged("no webhook of this provider has this path")
+		return Inbound{}, ErrNoCallback
 	}
 	ct, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
@@ -109,7 +114,7 @@ func (t *Twilio) Receive(r *http.Request, body []byte) (Inbound, error) {
 		return Inbound{}, err
 	}
 	in := Inbound{
-		Status: isStatus, From: v["From"], To: v["To"], Body: v["Body"], MessageID: v["MessageSid"],
+		Status: isStatus, Ref: ref, From: v["From"], To: v["To"], Body: v["Body"], MessageID: v["MessageSid"],
 		OptOut: v["OptOutType"] != "",
 	}
 	if isStatus {
@@ -119,9 +124,33 @@ func (t *Twilio) Receive(r *http.Request, body []byte) (Inbound, error) {
 			in.Delivered = true
 		case "failed", "undelivered", "canceled":
 			in.Failed = true
+			in.Stopped = in.Code == strconv.Itoa(stopped)
 		}
 	}
 	return in, nil
+}
+
+// Answer writes TwiML with at most one message, or nothing after a status. Words
+// of ours after a STOP, START or HELP that Twilio has answered would be the second.
+func (t *Twilio) Answer(w http.ResponseWriter, in Inbound, words string) error {
+	if in.Status {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	var b bytes.Buffer
+	b.WriteString(xml.Header + "<Response>")
+	if words != "" && !in.OptOut {
+		b.WriteString("<Message>")
+		if err := xml.EscapeText(&b, []byte(words)); err != nil {
+			return err
+		}
+		b.WriteString("</Message>")
+	}
+	b.WriteString("</Response>")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+	_, err := w.Write(b.Bytes())
+	return err
 }
 
 // parse reads a form in which every name occurs once.

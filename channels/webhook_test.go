@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"ringback/channels"
 	"ringback/channels/channeltest"
+	"ringback/channels/content"
 	"ringback/channels/fakes"
 )
 
@@ -35,8 +37,8 @@ func receiver(t testing.TB, change func(*channels.Config)) channels.Receiver {
 func fake() *fakes.Twilio { return fakes.NewTwilio(channeltest.TwilioConfig()) }
 
 var (
-	inboundPath = channels.InboundPath("twilio")
-	statusPath  = channels.StatusPath("twilio", "AbC-_0")
+	inboundPath = channels.TwilioInbound
+	statusPath  = channels.TwilioStatus("AbC-_0")
 )
 
 func TestReceiveInbound(t *testing.T) {
@@ -70,10 +72,57 @@ func TestReceiveStatus(t *testing.T) {
 		code := 0
 		fmt.Sscan(want.Code, &code)
 		form := tw.StatusForm(sid, "+12025550101", fakes.Callback{Status: status, Code: code})
-		want.Status, want.MessageID, want.From, want.To = true, sid, form.Get("From"), form.Get("To")
+		want.Status, want.Ref, want.MessageID, want.From, want.To = true, "AbC-_0", sid, form.Get("From"), form.Get("To")
 		got, err := receiver(t, nil).Receive(webhook(tw, statusPath, form))
 		if err != nil || got != want {
 			t.Errorf("Receive(%s) = %+v, %v, want %+v", status, got, err, want)
+		}
+	}
+}
+
+// TestReceiveStopped: that the recipient opted out is told apart.
+func TestReceiveStopped(t *testing.T) {
+	t.Parallel()
+	tw := fake()
+	form := tw.StatusForm(tw.Inbound("+12025550101", "").Get("MessageSid"), "+12025550101", fakes.Callback{Status: "undelivered", Code: 21610})
+	got, err := receiver(t, nil).Receive(webhook(tw, statusPath, form))
+	if err != nil || !got.Failed || !got.Stopped {
+		t.Errorf("Receive = %+v, %v, want Stopped", got, err)
+	}
+}
+
+// TestReceivePath: other paths are no callbacks.
+func TestReceivePath(t *testing.T) {
+	t.Parallel()
+	tw := fake()
+	for _, path := range []string{"/callbacks/twilio/", "/callbacks/twilio/sms/", "/callbacks/twilio/voice", "/callbacks/twilio/status", "/callbacks/other/sms"} {
+		if _, err := receiver(t, nil).Receive(webhook(tw, path, tw.Inbound("+12025550101", "NO"))); !errors.Is(err, channels.ErrNoCallback) {
+			t.Errorf("Receive at %s = %v, want ErrNoCallback", path, err)
+		}
+	}
+}
+
+func TestAnswer(t *testing.T) {
+	t.Parallel()
+	const head, text = `<?xml version="1.0" encoding="UTF-8"?>` + "\n", "text/xml; charset=utf-8"
+	for _, tt := range []struct {
+		in     channels.Inbound
+		words  string
+		status int
+		typ    string
+		body   string
+	}{
+		{channels.Inbound{Status: true}, "", http.StatusNoContent, "", ""},
+		{channels.Inbound{}, "", http.StatusOK, text, head + "<Response></Response>"},
+		{channels.Inbound{}, "<b>&", http.StatusOK, text, head + "<Response><Message>&lt;b&gt;&amp;</Message></Response>"},
+		{channels.Inbound{OptOut: true}, "stopped", http.StatusOK, text, head + "<Response></Response>"},
+	} {
+		w := httptest.NewRecorder()
+		if err := receiver(t, nil).Answer(w, tt.in, tt.words); err != nil {
+			t.Error(err)
+		}
+		if w.Code != tt.status || w.Body.String() != tt.body || w.Header().Get("Content-Type") != tt.typ {
+			t.Errorf("Answer(%+v, %q) = %d %s %q", tt.in, tt.words, w.Code, w.Header().Get("Content-Type"), w.Body)
 		}
 	}
 }
@@ -342,8 +391,10 @@ func TestCallbacksArrive(t *testing.T) {
 		got <- in
 	})
 	tw.Plan(fakes.Step{Callbacks: []fakes.Callback{{Status: "delivered"}, {Status: "sent"}, {Status: "undelivered", Code: 30003}}, Repeat: 1})
-	m := channels.Message{To: "+12025550101", Text: "x", StatusURL: hooks + statusPath}
-	if _, err := open(t, sms(base)).Send(t.Context(), m); err != nil {
+	cfg := sms(base)
+	cfg.PublicURL = hooks
+	m := channels.Message{To: "+12025550101", Content: content.Text{Body: "x"}, Ref: "AbC-_0"}
+	if _, err := open(t, cfg).Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
 	var seen []string

@@ -16,6 +16,7 @@ import (
 
 	"ringback/channels"
 	"ringback/channels/channeltest"
+	"ringback/channels/content"
 	"ringback/consent"
 	"ringback/demo"
 	"ringback/details"
@@ -70,7 +71,7 @@ func newHouse(t *testing.T) *house {
 	}
 
 	acc := channeltest.TwilioConfig()
-	acc.Webhook = h.door.url + channels.InboundPath("twilio")
+	acc.Webhook = h.door.url + channels.TwilioInbound
 	acc.Now = func() time.Time { return t0.Add(time.Duration(h.sends.Load()) * time.Second) }
 	tw, base := channeltest.StartTwilio(t, acc)
 	open, err := channels.Open(channels.Config{PublicURL: h.door.url, SMS: &channels.SMSConfig{
@@ -100,7 +101,7 @@ func newHouse(t *testing.T) *house {
 func (h *house) send(to, text string) {
 	h.t.Helper()
 	h.sends.Add(1)
-	if _, err := h.sms.Send(h.t.Context(), channels.Message{ID: consent.NewID().String() + ".1", To: to, Text: text}); err != nil {
+	if _, err := h.sms.Send(h.t.Context(), channels.Message{ID: consent.NewID().String() + ".1", To: to, Content: content.Text{Body: text}}); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -82,7 +82,7 @@ func TestReplyGoesThroughThePublicDoor(t *testing.T) {
 		t.Fatalf("%d webhooks, want 1", len(got))
 	}
 	v := got[0]
-	if v.r.Method != http.MethodPost || v.r.URL.RequestURI() != channels.InboundPath("twilio") {
+	if v.r.Method != http.MethodPost || v.r.URL.RequestURI() != channels.TwilioInbound {
 		t.Errorf("the webhook is %s %s", v.r.Method, v.r.URL)
 	}
 	in, err := h.sms.(channels.Receiver).Receive(v.r, v.body)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"ringback/channels/content"
 	"ringback/consent"
 	"ringback/details"
 )
@@ -136,19 +137,19 @@ func TestInjectionSMS(t *testing.T) {
 		w := withText(v, text)
 		w.Host = "travel.example"
 		for _, m := range sampleMessages {
-			got, err := s.SMS(w, m.sms)
+			got, err := s.Message(content.KindText, w, m.sms)
 			if err != nil {
 				t.Fatal(err)
 			}
-			rest := strings.NewReplacer(sampleLink, "", "travel.example", "").Replace(got.Text)
+			rest := strings.NewReplacer(sampleLink, "", "travel.example", "").Replace(body(got))
 			if found := link.FindString(rest); found != "" {
-				t.Errorf("%q: the message has the link %q: %s", text, found, got.Text)
+				t.Errorf("%q: the message has the link %q: %s", text, found, body(got))
 			}
-			if n, _ := Segments(got.Text); n > maxSegments+2 {
+			if n, _ := Segments(body(got)); n > maxSegments+2 {
 				t.Errorf("%q: the message has %d segments", text, n)
 			}
-			if sentence(text) && strings.Contains(got.Text, "to "+plainer.Replace(text)+".") {
-				t.Errorf("%q stands in the message like our words: %s", text, got.Text)
+			if sentence(text) && strings.Contains(body(got), "to "+plainer.Replace(text)+".") {
+				t.Errorf("%q stands in the message like our words: %s", text, body(got))
 			}
 		}
 	}

@@ -3,7 +3,7 @@
 //
 // [New] makes a [Set]. [Set.View] puts one request in one person's words; from
 // the View come the page ([Set.Page], with the fragment of [Set.Card] that
-// evidence keeps) and the message ([Set.SMS]). The same structure always:
+// evidence keeps) and the message ([Set.Message]). The same structure always:
 // action, amount, payee, who asks, consequence, then the agent's own words,
 // boxed and weaker. Everything that an agent sends is a value beside our
 // words, never markup and never part of a sentence that could pass for ours.

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"ringback/channels/content"
 	"ringback/consent"
 	"ringback/details"
 )
@@ -69,12 +70,12 @@ func TestConfiguredType(t *testing.T) {
 		if strings.Contains(text, "t-1") {
 			t.Errorf("%s: the card shows a silent field", lang)
 		}
-		m, err := s.SMS(v, SMS{Code: sampleCode, Reply: true})
+		m, err := s.Message(content.KindText, v, Ask{Code: sampleCode, Reply: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m.Text != want.sms || !m.Reply {
-			t.Errorf("%s: SMS = %q, reply %v, want %q", lang, m.Text, m.Reply, want.sms)
+		if body(m) != want.sms || !m.Reply {
+			t.Errorf("%s: SMS = %q, reply %v, want %q", lang, body(m), m.Reply, want.sms)
 		}
 		if got := s.Say(AnswerAllowed, "", &v, 0); got != want.said {
 			t.Errorf("%s: Say = %q, want %q", lang, got, want.said)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"ringback/channels/content"
 	"ringback/consent"
 	"ringback/details"
 )
@@ -150,13 +151,13 @@ func (s *Set) UserCodePage(w io.Writer, d UserCodePage) error {
 
 // OfferUserCode is the message with which a person can choose a user_code, in
 // the language of a BCP 47 tag. The link works for so long.
-func (s *Set) OfferUserCode(lang, code, link string, life time.Duration) string {
+func (s *Set) OfferUserCode(lang, code, link string, life time.Duration) content.Text {
 	lang, w := speak(lang)
-	return say(userCodeCatalogue[lang].Offer, map[string]string{"code": code, "link": link, "time": w.lasting(life)})
+	return content.Text{Body: say(userCodeCatalogue[lang].Offer, map[string]string{"code": code, "link": link, "time": w.lasting(life)}), Link: link}
 }
 
 // UserCodeChanged is the message that tells a person about a new user_code.
-func (s *Set) UserCodeChanged(lang string) string {
+func (s *Set) UserCodeChanged(lang string) content.Text {
 	lang, _ = speak(lang)
-	return userCodeCatalogue[lang].Changed
+	return content.Text{Body: userCodeCatalogue[lang].Changed}
 }

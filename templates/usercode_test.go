@@ -13,7 +13,7 @@ func TestUserCodeMessages(t *testing.T) {
 	link := strings.Replace(sampleLink, "/a/", "/u/", 1)
 	for _, lang := range languages {
 		var b strings.Builder
-		for _, text := range []string{s.OfferUserCode(people[lang].Locale, sampleCode, link, 10*time.Minute), s.UserCodeChanged(people[lang].Locale)} {
+		for _, text := range []string{s.OfferUserCode(people[lang].Locale, sampleCode, link, 10*time.Minute).Body, s.UserCodeChanged(people[lang].Locale).Body} {
 			n, gsm := Segments(text)
 			fmt.Fprintf(&b, "%d segments, GSM %v\n%s\n\n", n, gsm, text)
 			if n > 2 || !gsm || strings.ContainsAny(text, "{}") {

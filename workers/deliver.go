@@ -180,11 +180,10 @@ func (e *Engine) attempt(ctx context.Context, s *consent.State, step Step) (o co
 		V: consent.Version, N: step.N, Channel: step.Route.Channel, Device: step.Device.ID, Reply: step.Route.Reply,
 		At: now, TicketUntil: codeUntil, CodeUntil: codeUntil,
 	}
-	msg, text, err := e.render(ctx, s, a, step.Device)
+	msg, err := e.render(ctx, s, &a, step.Device)
 	if err != nil {
 		return o, fmt.Errorf("rendering: %w", err)
 	}
-	a.Presentation, a.Reply = &text.Presentation, text.Reply
 	if err := e.cfg.Store.Try(ctx, req.ID, a); err != nil {
 		return o, err
 	}
@@ -201,29 +200,26 @@ func (e *Engine) attempt(ctx context.Context, s *consent.State, step Step) (o co
 	return o, e.cfg.Store.Conclude(ctx, req.ID, o)
 }
 
-func (e *Engine) render(ctx context.Context, s *consent.State, a consent.Attempt, d consent.Device) (channels.Message, templates.Message, error) {
+// render makes the message of an attempt, and says in the attempt what it shows.
+func (e *Engine) render(ctx context.Context, s *consent.State, a *consent.Attempt, d consent.Device) (channels.Message, error) {
 	req := s.Request
 	person, err := e.cfg.Directory.Person(ctx, req.Approver)
 	if err != nil {
-		return channels.Message{}, templates.Message{}, err
+		return channels.Message{}, err
 	}
 	view, err := e.cfg.Templates.View(req, person, e.turns.waiting(req.Pseudonym))
 	if err != nil {
-		return channels.Message{}, templates.Message{}, err
+		return channels.Message{}, err
 	}
-	link := e.cfg.PublicURL + "/a/" + e.cfg.Handles.Ticket(req.ID, a.N)
-	text, err := e.cfg.Templates.SMS(view, templates.SMS{
-		Code: e.cfg.Handles.Code(req.ID, a.N), Link: link, Reply: a.Reply, Match: req.Weakest() == consent.ACRMatch,
+	m, err := e.cfg.Templates.Message(e.cfg.Channels[a.Channel].Kind(), view, templates.Ask{
+		Channel: a.Channel, Code: e.cfg.Handles.Code(req.ID, a.N), Link: e.cfg.PublicURL + "/a/" + e.cfg.Handles.Ticket(req.ID, a.N),
+		Reply: a.Reply, Match: req.Weakest() == consent.ACRMatch,
 	})
 	if err != nil {
-		return channels.Message{}, templates.Message{}, err
+		return channels.Message{}, err
 	}
-	text.Presentation.Channel = a.Channel
-	msg := channels.Message{ID: fmt.Sprintf("%s.%d", req.ID, a.N), To: d.Address, Text: text.Text, Link: link}
-	if r, ok := e.cfg.Channels[a.Channel].(channels.Receiver); ok {
-		msg.StatusURL = e.cfg.PublicURL + channels.StatusPath(r.Provider(), e.cfg.Handles.CallbackRef(req.ID, a.N))
-	}
-	return msg, text, nil
+	a.Presentation, a.Reply = &m.Presentation, m.Reply
+	return channels.Message{ID: fmt.Sprintf("%s.%d", req.ID, a.N), Ref: e.cfg.Handles.CallbackRef(req.ID, a.N), To: d.Address, Content: m.Content}, nil
 }
 
 // outcome says what a channel's answer means for the request.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ringback/channels"
+	"ringback/channels/content"
 	"ringback/consent"
 	"ringback/details"
 	"ringback/keys"
@@ -162,6 +163,12 @@ func (s *sim) End(ctx context.Context, ids []consent.ID, now time.Time) ([]conse
 	}
 	return ended, err
 }
+
+// Kind implements channels.Channel.
+func (s *sim) Kind() content.Kind { return content.KindText }
+
+// Method implements channels.Channel.
+func (s *sim) Method() string { return "sms" }
 
 // Send implements channels.Channel.
 func (s *sim) Send(context.Context, channels.Message) (channels.Receipt, error) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ringback/channels"
+	"ringback/channels/content"
 	"ringback/channels/fakes"
 	"ringback/consent"
 	"ringback/details"
@@ -99,6 +100,10 @@ type told struct {
 	say way
 	to  channels.Channel
 }
+
+func (c told) Kind() content.Kind { return content.KindText }
+
+func (c told) Method() string { return "otp" }
 
 func (c told) Send(ctx context.Context, m channels.Message) (channels.Receipt, error) {
 	return c.say(ctx, m, c.to)

@@ -18,6 +18,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ import (
 	"time"
 
 	"ringback/channels"
+	"ringback/channels/content"
 	"ringback/channels/fakes"
 )
 
@@ -52,6 +54,9 @@ const RetryAfter = 7 * time.Second
 type Config struct {
 	Channel channels.Channel // required
 	To      string           // an address that the provider takes; required
+	// Content returns what the channel sends, with these words in it; nil for a
+	// channel of texts.
+	Content func(words string) content.Content
 	// Sent returns the texts that the provider took, oldest first. Required.
 	Sent func() []string
 	// Calls counts how often the provider was called, taken or not; nil where
@@ -71,7 +76,14 @@ type Config struct {
 func Exercise(t *testing.T, cfg Config) {
 	t.Helper()
 	e := &exercise{Config: cfg}
+	if e.message().Kind() != cfg.Channel.Kind() {
+		t.Fatalf("Config.Content makes another kind than %q", cfg.Channel.Kind())
+	}
+	if cfg.Channel.Method() == "" {
+		t.Error("Method() is empty")
+	}
 	t.Run("takes a message", e.takes)
+	t.Run("another kind", e.otherKind)
 	t.Run("takes many at once", e.takesMany)
 	t.Run("cancelled before", e.cancelled)
 	for _, c := range Cases {
@@ -96,13 +108,20 @@ type exercise struct {
 	n int
 }
 
-// message returns a message whose text occurs once.
-func (e *exercise) message() channels.Message {
+// message is one with words that occur once.
+type message struct {
+	channels.Message
+	words string
+}
+
+func (e *exercise) message() message {
 	e.n++
-	return channels.Message{
-		ID: fmt.Sprintf("aaaaaaaaaaaaaaaaaaaaaaaaaa.%d", e.n), To: e.To,
-		Text: fmt.Sprintf("Message %d of %p: grüße 482913", e.n, e), StatusURL: "http://127.0.0.1:9/callbacks/none",
+	words := fmt.Sprintf("Message %d of %p: grüße 482913", e.n, e)
+	m := channels.Message{ID: fmt.Sprintf("aaaaaaaaaaaaaaaaaaaaaaaaaa.%d", e.n), To: e.To, Ref: "none", Content: content.Text{Body: words}}
+	if e.Content != nil {
+		m.Content = e.Content(words)
 	}
+	return message{m, words}
 }
 
 func (e *exercise) count(text string) int {
@@ -117,15 +136,32 @@ func (e *exercise) count(text string) int {
 
 func (e *exercise) takes(t *testing.T) {
 	m := e.message()
-	receipt, err := e.Channel.Send(t.Context(), m)
+	receipt, err := e.Channel.Send(t.Context(), m.Message)
 	if err != nil {
 		t.Fatalf("Send(…) = %v, want a receipt", err)
 	}
 	if receipt.ProviderID == "" {
 		t.Error("Send(…) returned no ProviderID")
 	}
-	if n := e.count(m.Text); n != 1 {
+	if n := e.count(m.words); n != 1 {
 		t.Errorf("the provider holds the text %d times, want once", n)
+	}
+}
+
+// foreign is content that no channel sends.
+type foreign struct{}
+
+func (foreign) Kind() content.Kind { return "foreign" }
+
+func (e *exercise) otherKind(t *testing.T) {
+	m := e.message()
+	m.Content = foreign{}
+	before := len(e.Sent())
+	if receipt, err := e.Channel.Send(t.Context(), m.Message); err == nil || channels.Code(err) != "kind" {
+		t.Errorf("Send(content of another kind) = %v, %v, want an error of code kind", receipt, err)
+	}
+	if len(e.Sent()) != before {
+		t.Error("something went out")
 	}
 }
 
@@ -133,11 +169,11 @@ func (e *exercise) takesMany(t *testing.T) {
 	const n = 20
 	var wg sync.WaitGroup
 	ids := make([]string, n)
-	msgs := make([]channels.Message, n)
+	msgs := make([]message, n)
 	for i := range n {
 		msgs[i] = e.message()
 		wg.Go(func() {
-			r, err := e.Channel.Send(t.Context(), msgs[i])
+			r, err := e.Channel.Send(t.Context(), msgs[i].Message)
 			if err != nil {
 				t.Errorf("Send(…) = %v", err)
 			}
@@ -150,7 +186,7 @@ func (e *exercise) takesMany(t *testing.T) {
 		t.Errorf("%d different ProviderIDs for %d messages", got, n)
 	}
 	for _, m := range msgs {
-		if got := e.count(m.Text); got != 1 {
+		if got := e.count(m.words); got != 1 {
 			t.Errorf("the provider holds a text %d times, want once", got)
 		}
 	}
@@ -160,11 +196,11 @@ func (e *exercise) cancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	m := e.message()
-	_, err := e.Channel.Send(ctx, m)
+	_, err := e.Channel.Send(ctx, m.Message)
 	if !errors.Is(err, context.Canceled) || errors.Is(err, channels.ErrAmbiguous) {
 		t.Errorf("Send(cancelled) = %v, want context.Canceled and nothing sent", err)
 	}
-	if e.count(m.Text) != 0 {
+	if e.count(m.words) != 0 {
 		t.Error("a message went out under a cancelled context")
 	}
 	e.quiet(t, m, err)
@@ -183,7 +219,7 @@ func (e *exercise) fails(t *testing.T, c Case, fail func(*testing.T)) {
 		defer cancel()
 	}
 	m := e.message()
-	receipt, err := e.Channel.Send(ctx, m)
+	receipt, err := e.Channel.Send(ctx, m.Message)
 	if err == nil {
 		t.Fatalf("Send(…) = %v, want an error", receipt)
 	}
@@ -207,7 +243,7 @@ func (e *exercise) fails(t *testing.T, c Case, fail func(*testing.T)) {
 	if !ok {
 		t.Errorf("Send(…) in case %q = %v, which does not say so", c, err)
 	}
-	if !is(channels.ErrAmbiguous) && e.count(m.Text) != 0 {
+	if !is(channels.ErrAmbiguous) && e.count(m.words) != 0 {
 		t.Errorf("the provider took a message of which the channel says that it did not: %v", err)
 	}
 	if channels.Code(err) == "" {
@@ -220,10 +256,10 @@ func (e *exercise) fails(t *testing.T, c Case, fail func(*testing.T)) {
 }
 
 // quiet fails if an error tells an address, a text or a secret.
-func (e *exercise) quiet(t *testing.T, m channels.Message, err error) {
+func (e *exercise) quiet(t *testing.T, m message, err error) {
 	t.Helper()
 	said := fmt.Sprintf("%v %+v %q", err, err, err)
-	for _, s := range append([]string{m.To, strings.TrimPrefix(m.To, "+"), m.Text, "482913"}, e.Secrets...) {
+	for _, s := range append([]string{m.To, strings.TrimPrefix(m.To, "+"), m.words, "482913"}, e.Secrets...) {
 		if s != "" && strings.Contains(said, s) {
 			t.Errorf("the error tells what it must not: %s", said)
 		}
@@ -241,6 +277,13 @@ func (e *exercise) webhooks(t *testing.T, r channels.Receiver) {
 	if err != nil {
 		t.Fatalf("Receive(genuine) = %v", err)
 	}
+	answer := httptest.NewRecorder()
+	if err := r.Answer(answer, first, "<grüße>"); err != nil || answer.Code < 200 || answer.Code > 299 {
+		t.Errorf("Answer(…) = %v, status %d", err, answer.Code)
+	}
+	if strings.Contains(answer.Body.String(), "<grüße>") {
+		t.Error("words stand in the answer as markup")
+	}
 	if again, err := r.Receive(req, body); err != nil || again != first {
 		t.Errorf("Receive(the same again) = %+v, %v, want %+v", again, err, first)
 	}
@@ -251,7 +294,7 @@ func (e *exercise) webhooks(t *testing.T, r channels.Receiver) {
 			t.Errorf("Receive(%s) = %+v, %v, want ErrForged and nothing", what, in, err)
 		}
 		if err != nil {
-			e.quiet(t, channels.Message{To: first.From}, err)
+			e.quiet(t, message{Message: channels.Message{To: first.From}}, err)
 		}
 	}
 	for i := range body {

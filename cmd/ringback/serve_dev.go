@@ -113,7 +113,7 @@ func (s *service) fakeProvider(ctx context.Context) error {
 	}
 	s.phones = fakes.NewTwilio(fakes.TwilioConfig{
 		AccountSID: s.cfg.SMS.AccountSID, AuthToken: s.cfg.SMS.AuthToken, From: s.cfg.SMS.From,
-		Webhook: s.cfg.PublicURL() + channels.InboundPath("twilio"), Now: time.Now,
+		Webhook: s.cfg.PublicURL() + channels.TwilioInbound, Now: time.Now,
 	})
 	go func() {
 		if err := s.phones.Serve(ctx, ln); err != nil {

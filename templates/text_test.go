@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode"
 
+	"ringback/channels/content"
 	"ringback/consent"
 )
 
@@ -17,12 +18,12 @@ const (
 
 var sampleMessages = []struct {
 	name string
-	sms  SMS
+	sms  Ask
 }{
-	{"reply", SMS{Code: sampleCode, Link: sampleLink, Reply: true}},
-	{"link", SMS{Code: sampleCode, Link: sampleLink}},
-	{"match", SMS{Code: sampleCode, Link: sampleLink, Match: true}},
-	{"match-reply", SMS{Code: sampleCode, Link: sampleLink, Match: true, Reply: true}},
+	{"reply", Ask{Code: sampleCode, Link: sampleLink, Reply: true}},
+	{"link", Ask{Code: sampleCode, Link: sampleLink}},
+	{"match", Ask{Code: sampleCode, Link: sampleLink, Match: true}},
+	{"match-reply", Ask{Code: sampleCode, Link: sampleLink, Match: true, Reply: true}},
 }
 
 func TestSMS(t *testing.T) {
@@ -33,12 +34,12 @@ func TestSMS(t *testing.T) {
 			var b strings.Builder
 			for _, name := range sorted(requests) {
 				v := mustView(t, s, requests[name], people[lang], 0)
-				got, err := s.SMS(v, m.sms)
+				got, err := s.Message(content.KindText, v, m.sms)
 				if err != nil {
 					t.Fatal(err)
 				}
-				n, gsm := Segments(got.Text)
-				fmt.Fprintf(&b, "%s: %d segments, GSM %v, reply %v, %s\n%s\n\n", name, n, gsm, got.Reply, got.Presentation.Template, got.Text)
+				n, gsm := Segments(body(got))
+				fmt.Fprintf(&b, "%s: %d segments, GSM %v, reply %v, %s\n%s\n\n", name, n, gsm, got.Reply, got.Presentation.Template, body(got))
 				checkMessage(t, lang+" "+m.name+" "+name, requests[name], v, m.sms, got)
 			}
 			golden(t, "sms/"+lang+"/"+m.name+".txt", b.String())
@@ -46,35 +47,35 @@ func TestSMS(t *testing.T) {
 	}
 }
 
-func checkMessage(t *testing.T, name string, req *consent.Request, v View, sms SMS, got Message) {
+func checkMessage(t *testing.T, name string, req *consent.Request, v View, sms Ask, got Message) {
 	t.Helper()
-	if n, _ := Segments(got.Text); n > maxSegments {
+	if n, _ := Segments(body(got)); n > maxSegments {
 		t.Errorf("%s: %d segments", name, n)
 	}
-	if !strings.Contains(got.Text, sms.Code) {
+	if !strings.Contains(body(got), sms.Code) {
 		t.Errorf("%s: lacks the code", name)
 	}
 	if p := got.Presentation; strings.Contains(p.Rendered, sms.Code) || strings.Contains(p.Rendered, sms.Link) || !strings.Contains(p.Rendered, blankCode) ||
 		p.AskedDigest != v.Asked || p.Locale != v.Lang || p.TemplateDigest == (consent.Digest{}) {
 		t.Errorf("%s: presentation %+v", name, p)
 	}
-	if req.BindingMessage != "" && strings.Contains(got.Text, req.BindingMessage) || strings.Contains(got.Text, "Hotel deposit") {
+	if req.BindingMessage != "" && strings.Contains(body(got), req.BindingMessage) || strings.Contains(body(got), "Hotel deposit") {
 		t.Errorf("%s: has the agent's own words", name)
 	}
-	for _, control := range got.Text {
+	for _, control := range body(got) {
 		if control < ' ' {
 			t.Errorf("%s: has a control character", name)
 		}
 	}
-	yes := strings.Contains(got.Text, "YES "+sms.Code) || strings.Contains(got.Text, "JA "+sms.Code)
+	yes := strings.Contains(body(got), "YES "+sms.Code) || strings.Contains(body(got), "JA "+sms.Code)
 	if yes && (!got.Reply || sms.Match) {
 		t.Errorf("%s: offers YES where it cannot count", name)
 	}
 	if got.Reply && !sms.Reply {
 		t.Errorf("%s: says that replies count where they do not", name)
 	}
-	if links := strings.Count(got.Text, "://"); links > 1 || links == 1 && (!strings.Contains(got.Text, sms.Link) || yes) {
-		t.Errorf("%s: has a link that it should not have: %s", name, got.Text)
+	if links := strings.Count(body(got), "://"); links > 1 || links == 1 && (!strings.Contains(body(got), sms.Link) || yes) {
+		t.Errorf("%s: has a link that it should not have: %s", name, body(got))
 	}
 }
 
@@ -84,22 +85,22 @@ func TestSMSOneSegment(t *testing.T) {
 	s := newSet(t)
 	for _, lang := range languages {
 		for _, name := range []string{"payment", "scope", "identity"} {
-			got, err := s.SMS(mustView(t, s, requests[name], people[lang], 0), SMS{Code: sampleCode, Reply: true})
+			got, err := s.Message(content.KindText, mustView(t, s, requests[name], people[lang], 0), Ask{Code: sampleCode, Reply: true})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n, gsm := Segments(got.Text); n != 1 || !gsm {
-				t.Errorf("%s %s: %d segments, GSM %v: %s", lang, name, n, gsm, got.Text)
+			if n, gsm := Segments(body(got)); n != 1 || !gsm {
+				t.Errorf("%s %s: %d segments, GSM %v: %s", lang, name, n, gsm, body(got))
 			}
 		}
 	}
-	got, err := s.SMS(mustView(t, s, requests["payment"], people["en"], 0), SMS{Code: sampleCode, Reply: true})
+	got, err := s.Message(content.KindText, mustView(t, s, requests["payment"], people["en"], 0), Ask{Code: sampleCode, Reply: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := "Travel Agent (travel.example) asks to PAY 50.00 EUR to ACME GmbH. Not expected? Reply NO 482913. To allow: YES 482913. Ends 14:35."
-	if got.Text != want {
-		t.Errorf("SMS = %q, want %q", got.Text, want)
+	if body(got) != want {
+		t.Errorf("SMS = %q, want %q", body(got), want)
 	}
 }
 
@@ -107,14 +108,14 @@ func TestSMSRefuses(t *testing.T) {
 	t.Parallel()
 	s := newSet(t)
 	v := mustView(t, s, requests["payment"], people["en"], 0)
-	for _, m := range []SMS{{}, {Code: "12345", Reply: true}, {Code: "12345a", Reply: true}, {Code: sampleCode}, {Code: sampleCode, Match: true, Reply: true}} {
-		if got, err := s.SMS(v, m); err == nil {
-			t.Errorf("SMS(%+v) = %q, want an error", m, got.Text)
+	for _, m := range []Ask{{}, {Code: "12345", Reply: true}, {Code: "12345a", Reply: true}, {Code: sampleCode}, {Code: sampleCode, Match: true, Reply: true}} {
+		if got, err := s.Message(content.KindText, v, m); err == nil {
+			t.Errorf("SMS(%+v) = %q, want an error", m, body(got))
 		}
 	}
 	// What cannot be shown whole cannot be allowed by message.
-	if got, err := s.SMS(mustView(t, s, requests["unknown"], people["en"], 0), SMS{Code: sampleCode, Reply: true}); err == nil {
-		t.Errorf("SMS = %q, want an error", got.Text)
+	if got, err := s.Message(content.KindText, mustView(t, s, requests["unknown"], people["en"], 0), Ask{Code: sampleCode, Reply: true}); err == nil {
+		t.Errorf("SMS = %q, want an error", body(got))
 	}
 }
 
@@ -215,4 +216,25 @@ func FuzzInline(f *testing.F) {
 			t.Errorf("Segments(%q) = %d", got, n)
 		}
 	})
+}
+
+// body is the text of a message; "" where it has none.
+func body(m Message) string {
+	text, _ := m.Content.(content.Text)
+	return text.Body
+}
+
+// TestMessageKind: a kind without words is refused, and a message names its
+// channel in evidence.
+func TestMessageKind(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	v := mustView(t, s, requests["payment"], people["en"], 0)
+	if got, err := s.Message("smoke", v, Ask{Code: sampleCode, Link: sampleLink}); err == nil {
+		t.Errorf("Message(smoke) = %+v, want an error", got)
+	}
+	got, err := s.Message(content.KindText, v, Ask{Channel: "pigeon", Code: sampleCode, Link: sampleLink})
+	if err != nil || got.Presentation.Channel != "pigeon" || got.Content.(content.Text).Link != sampleLink {
+		t.Errorf("Message = %+v, %v", got, err)
+	}
 }

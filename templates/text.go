@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"ringback/channels/content"
 	"ringback/consent"
 	"ringback/details"
 )
@@ -15,34 +16,16 @@ const (
 	shortName   = 20 // characters that an agent's name is cut to when that saves a segment
 )
 
-// SMS is what varies between messages about one request.
-type SMS struct {
-	Code  string // reply code, 6 digits
-	Link  string // approval page; needed unless Reply
-	Reply bool   // the route counts answers by message
-	Match bool   // allowing needs the match_code, so the page
-}
-
-// Message is a rendered SMS.
-type Message struct {
-	Text string
-	// Reply says that the text offers to answer by message: only then may an
-	// answer by message count. It is false although asked for when the request
-	// is too long to be shown whole, or has no words.
-	Reply        bool
-	Presentation consent.Presentation // codes and links left blank
-}
-
 // What stands in evidence for codes and links.
 const (
 	blankCode = "······"
 	blankLink = "{link}"
 )
 
-// SMS renders the message that asks: in one segment where it fits, never with
+// text renders a text message that asks: in one segment where it fits, never with
 // an amount, a payee or a code cut short, and never with the agent's own
 // words. What does not fit into three segments is left to the page.
-func (s *Set) SMS(v View, m SMS) (Message, error) {
+func (s *Set) text(v View, m Ask) (Message, error) {
 	_, w := speak(v.Lang)
 	if !sixDigits(m.Code) {
 		return Message{}, errors.New("rendering a message: the code has not 6 digits")
@@ -75,9 +58,8 @@ func (s *Set) SMS(v View, m SMS) (Message, error) {
 		return Message{}, errors.New("rendering a message: it needs a link, because the answer cannot be given by message")
 	}
 	d.fit(m)
-	text := d.text(m.Code, m.Link)
-	return Message{Text: text, Reply: replies, Presentation: consent.Presentation{
-		AskedDigest: v.Asked, Channel: "sms", Template: d.template, TemplateDigest: s.digests[v.Lang],
+	return Message{Content: content.Text{Body: d.text(m.Code, m.Link), Link: m.Link}, Reply: replies, Presentation: consent.Presentation{
+		AskedDigest: v.Asked, Template: d.template, TemplateDigest: s.digests[v.Lang],
 		Locale: v.Lang, Rendered: d.text(blankCode, blankLink),
 	}}, nil
 }
@@ -115,7 +97,7 @@ func (d *draft) text(code, link string) string {
 }
 
 // fit shortens the message as far as that saves segments.
-func (d *draft) fit(m SMS) {
+func (d *draft) fit(m Ask) {
 	best := *d
 	least, _ := Segments(d.text(m.Code, m.Link))
 	for _, try := range []struct{ cut, noEnd bool }{{true, false}, {false, true}, {true, true}} {
@@ -151,42 +133,4 @@ func cutTo(s string, n int) string {
 		return s
 	}
 	return strings.TrimSpace(string(runes[:n-2])) + ".."
-}
-
-// Answer is what we say to a person's message.
-type Answer string
-
-const (
-	AnswerAllowed   Answer = "allowed"   // needs a View
-	AnswerRefused   Answer = "refused"   // needs a View
-	AnswerWrong     Answer = "wrong"     // a wrong code; needs the tries left
-	AnswerTooMany   Answer = "too_many"  // no guesses left
-	AnswerEnded     Answer = "ended"     // nothing is open any more
-	AnswerLate      Answer = "late"      // its time was over; needs a View
-	AnswerAmbiguous Answer = "ambiguous" // a bare NO while several are open
-	AnswerNotHere   Answer = "not_here"  // this one is allowed on its page only
-	AnswerStopped   Answer = "stopped"
-	AnswerStarted   Answer = "started"
-	AnswerHelp      Answer = "help"
-	AnswerNothing   Answer = "nothing" // not understood
-)
-
-// Say returns the text for an answer in lang. v may be nil where the answer
-// needs none.
-func (s *Set) Say(a Answer, lang string, v *View, triesLeft int) string {
-	if v != nil {
-		lang = v.Lang
-	} else {
-		v = &View{}
-	}
-	if a == AnswerWrong && triesLeft <= 0 {
-		a = AnswerTooMany
-	}
-	_, w := speak(lang)
-	phrase := map[Answer]string{
-		AnswerAllowed: w.SaidAllowed + v.again, AnswerRefused: w.SaidRefused, AnswerWrong: w.SaidWrong, AnswerTooMany: w.SaidTooMany,
-		AnswerEnded: w.SaidEnded, AnswerLate: w.Ended[1], AnswerAmbiguous: w.SaidAmbiguous, AnswerNotHere: w.SaidNotHere, AnswerStopped: w.SaidStopped,
-		AnswerStarted: w.SaidStarted, AnswerHelp: w.SaidHelp, AnswerNothing: w.SaidNothing,
-	}[a]
-	return say(phrase, map[string]string{"done": plain(v.done), "agent": inline(v.Agent), "time": v.Ends, "tries": w.tries(triesLeft)})
 }

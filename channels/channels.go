@@ -79,7 +79,8 @@ type Receiver interface {
 
 // Withdrawer is a channel that can take a message back from a device.
 type Withdrawer interface {
-	// Withdraw removes the message of that ProviderID where it still can.
+	// Withdraw removes the message of that ProviderID where it still can; of one
+	// that is gone it says nothing.
 	Withdraw(ctx context.Context, providerID string) error
 }
 

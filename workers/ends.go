@@ -195,7 +195,7 @@ func (e *Engine) endSome(ctx context.Context, batch []consent.ID) {
 }
 
 // follow follows up an end that was written here, from memory. Only a client that
-// is told of it takes a look of its own.
+// is told of it, or a message that can be taken back, takes a look of its own.
 func (e *Engine) follow(ctx context.Context, id consent.ID) result {
 	now := e.cfg.Now()
 	b, known := e.cfg.Store.Peek(id)
@@ -204,7 +204,7 @@ func (e *Engine) follow(ctx context.Context, id consent.ID) result {
 	}
 	rang := b.Tried > 0 && now.Before(b.TriedAt.Add(slotLife))
 	e.stepAside(ctx, b.Pseudonym, id, e.turns.yield(b.Pseudonym, id, unused) || rang)
-	if b.Mode != consent.Poll {
+	if b.Mode != consent.Poll || e.recalls && b.Tried > 0 {
 		return result{until: now, why: Ending}
 	}
 	return result{}

@@ -75,6 +75,7 @@ type Engine struct {
 	sends    map[string]*lane    // by channel
 	notices  *lane
 	ends     *ends
+	recalls  bool // some channel can take messages back
 
 	running   atomic.Bool
 	stop      <-chan struct{} // closed when nothing may begin any more
@@ -83,6 +84,7 @@ type Engine struct {
 
 	mu    sync.Mutex
 	fails map[consent.ID]int // failures of the house in a row
+	back  map[consent.ID]int // up to which attempt messages were taken back
 }
 
 // New returns an engine that does nothing until Run.
@@ -95,7 +97,8 @@ func New(cfg Config) *Engine {
 	}
 	e := &Engine{
 		cfg: cfg, queue: newQueue(), turns: newTurns(), notices: newLane(noticesMost, noticesEach, noticesThere), ends: newEnds(),
-		breakers: make(map[string]*breaker), sends: make(map[string]*lane), fails: make(map[consent.ID]int),
+		breakers: make(map[string]*breaker), sends: make(map[string]*lane), fails: make(map[consent.ID]int), back: make(map[consent.ID]int),
+		recalls: withdraws(cfg.Channels),
 	}
 	for name := range cfg.Channels {
 		e.breakers[name], e.sends[name] = newBreaker(), newLane(sendsMost, sendsEach, sendsMost)

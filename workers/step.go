@@ -41,6 +41,9 @@ func (e *Engine) rest(ctx context.Context, id consent.ID, r result) {
 	}
 	e.mu.Lock()
 	delete(e.fails, id)
+	if r.until.IsZero() {
+		delete(e.back, id)
+	}
 	e.mu.Unlock()
 	e.queue.done(id, r.until, r.why)
 }
@@ -99,6 +102,9 @@ func (e *Engine) advance(ctx context.Context, due item) (r result, later bool) {
 		}
 		if err := e.release(ctx, s); err != nil {
 			return result{err: err}, false
+		}
+		if !due.foreign {
+			e.withdraw(ctx, s)
 		}
 		prov := e.providers(due.id)
 		prov.Clock = due.clock

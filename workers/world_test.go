@@ -58,7 +58,8 @@ type world struct {
 	around  func(consent.Store) consent.Store         // what engines see of a store; nil: all of it
 	people  func(consent.Directory) consent.Directory // and of a directory
 	send    map[string]way                            // instead of a channel
-	without string                                    // a channel that is not configured
+	recall  map[string]func(ctx context.Context, providerID string) error
+	without string // a channel that is not configured
 	grace   time.Duration
 	last    *workers.Engine  // that was started
 	more    []consent.Person // in every directory
@@ -107,6 +108,16 @@ func (c told) Method() string { return "otp" }
 
 func (c told) Send(ctx context.Context, m channels.Message) (channels.Receipt, error) {
 	return c.say(ctx, m, c.to)
+}
+
+// recaller is a channel that takes messages back.
+type recaller struct {
+	channels.Channel
+	back func(ctx context.Context, providerID string) error
+}
+
+func (c recaller) Withdraw(ctx context.Context, providerID string) error {
+	return c.back(ctx, providerID)
 }
 
 // lines keeps what the console channel writes.
@@ -232,6 +243,9 @@ func (w *world) engine(h *storetest.House, wire func(func(consent.Event))) (stop
 	delete(open, w.without)
 	for name, say := range w.send {
 		open[name] = told{say, open[name]}
+	}
+	for name, back := range w.recall {
+		open[name] = recaller{open[name], back}
 	}
 	e := workers.New(workers.Config{
 		Store: facts, Directory: people, Devices: h, Handles: keys.NewHandles(h.Root), Templates: w.words, Channels: open,

@@ -1,6 +1,9 @@
 package consent
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Person is an approver.
 type Person struct {
@@ -14,12 +17,16 @@ type Person struct {
 	FromFile bool     `json:"from_file,omitempty"` // an entry of the configuration file, read-only elsewhere
 }
 
-// Device is one way to reach a person.
+// Device is one way to reach a person: an entry of its own, or one that follows
+// from the person's entry, like the phone number.
 type Device struct {
-	ID      string // opaque; what facts name
-	Channel string // the channel that reaches it: "sms", "console"
-	Address string // phone number or token; personal
-	Stopped bool   // the person wrote STOP to us, or the provider refuses the address
+	ID       string    // opaque; what facts name
+	Channel  string    // the channel that reaches it: "sms", "console"
+	Address  string    // phone number or token, as the channel writes it; personal
+	Name     string    // what the person calls it; empty for one that follows from their entry
+	Enrolled time.Time // when; zero for one that follows from their entry
+	By       string    // by what it was enrolled
+	Stopped  bool      // the person wrote STOP to us, or the provider refuses the address
 }
 
 // String leaves the address out.

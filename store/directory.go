@@ -40,7 +40,7 @@ type directory struct {
 	mu      sync.RWMutex
 	file    *layer // of the configuration; replaced whole
 	kept    *layer // of the buckets
-	stopped map[consent.Pseudonym]map[string]bool
+	devised map[consent.Pseudonym]map[string]deviceState
 	frozen  map[consent.Pseudonym]map[string]time.Time
 	where   func(kind, id string) string // place of an entry of the file
 	keyless map[string]bool              // entries without a key that were met, until the directory is open
@@ -55,7 +55,7 @@ func (s *Store) openDirectory(ctx context.Context) error {
 		keys:    &dataKeys{seed: maphash.MakeSeed()},
 		file:    newLayer(),
 		kept:    newLayer(),
-		stopped: map[consent.Pseudonym]map[string]bool{},
+		devised: map[consent.Pseudonym]map[string]deviceState{},
 		frozen:  map[consent.Pseudonym]map[string]time.Time{},
 		keyless: map[string]bool{},
 	}
@@ -187,31 +187,6 @@ func (s *Store) Pseudonym(person string) consent.Pseudonym {
 
 func (s *Store) pseudonym(person string) consent.Pseudonym {
 	return consent.NewPseudonym(s.cfg.Vault.MAC("pseudonym", person))
-}
-
-// Devices lists the ways to reach a person: the number by SMS, if there is
-// one and nobody else has it, and the console. It returns
-// consent.ErrNotFound for an unknown person.
-func (s *Store) Devices(_ context.Context, person string) ([]consent.Device, error) {
-	d := s.dir
-	e := d.byID(person)
-	if e == nil {
-		return nil, consent.ErrNotFound
-	}
-	var out []consent.Device
-	// Two processes may have read different files. A number of two people
-	// must not receive the questions of either.
-	if phone := e.person.Phone; phone != "" &&
-		d.only(func(l *layer) []*member { return l.byPhone[phone] }) != nil {
-		out = append(out, consent.Device{ID: e.number, Channel: channelSMS, Address: string(phone)})
-	}
-	out = append(out, consent.Device{ID: channelConsole, Channel: channelConsole, Address: person})
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	for i := range out {
-		out[i].Stopped = d.stopped[e.pseudonym][out[i].ID]
-	}
-	return out, nil
 }
 
 // byID returns the entry that counts for an id: the file's before any other.

@@ -37,6 +37,14 @@ type (
 		V       int       `json:"v"`
 		Stopped bool      `json:"stopped"`
 		At      time.Time `json:"at"`
+		Sealed  []byte    `json:"sealed,omitempty"` // an ownDevice; none where the device follows from the person's entry
+	}
+	ownDevice struct {
+		Channel  string    `json:"channel"`
+		Address  string    `json:"address"`
+		Name     string    `json:"name"`
+		Enrolled time.Time `json:"enrolled"`
+		By       string    `json:"by"`
 	}
 )
 
@@ -231,33 +239,3 @@ func (s *Store) sealClient(c *consent.Client) ([]byte, error) {
 
 // clientPlace is what a sealed client is bound to; no pseudonym looks like it.
 func (s *Store) clientPlace(id string) string { return s.names.subject("clients", token(id)) }
-
-// applyDevice takes one message of DEVICES into memory.
-func (s *Store) applyDevice(ctx context.Context, key string, data []byte) error {
-	owner, device, ok := strings.Cut(key, ".")
-	if !ok || owner == numberClaims || owner == userCodes {
-		return nil
-	}
-	var stored storedDevice
-	if data != nil {
-		if err := json.Unmarshal(data, &stored); err != nil || stored.V != consent.Version {
-			s.skipped(ctx, "device "+key, errDamaged)
-			return nil
-		}
-	}
-	p, d := consent.Pseudonym(owner), s.dir
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if stored.Stopped {
-		if d.stopped[p] == nil {
-			d.stopped[p] = map[string]bool{}
-		}
-		d.stopped[p][device] = true
-		return nil
-	}
-	delete(d.stopped[p], device)
-	if len(d.stopped[p]) == 0 {
-		delete(d.stopped, p)
-	}
-	return nil
-}

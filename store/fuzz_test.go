@@ -27,7 +27,7 @@ func bare() *Store {
 		index:    newIndex(time.Now),
 		dir: &directory{
 			file: newLayer(), kept: newLayer(),
-			stopped: map[consent.Pseudonym]map[string]bool{}, frozen: map[consent.Pseudonym]map[string]time.Time{},
+			devised: map[consent.Pseudonym]map[string]deviceState{}, frozen: map[consent.Pseudonym]map[string]time.Time{},
 		},
 	}
 }

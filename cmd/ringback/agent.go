@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"ringback/config"
 	"ringback/consent"
 )
 
@@ -208,7 +209,7 @@ func private(raw string) error {
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("%q is not a URL: write https://consent.example.com", raw)
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !config.IsLoopback(u.Hostname()):
 		return fmt.Errorf("%s is plain http, which would show the secret to the network: use https", raw)
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ringback/config/configtest"
 )
 
 // script answers an agent from a script, one reply a poll. The clock moves
@@ -82,7 +84,7 @@ func play(t *testing.T, replies ...scripted) (*script, string, string, error) {
 	srv := httptest.NewServer(s)
 	defer srv.Close()
 	var out, said bytes.Buffer
-	a := &app{stdout: &out, stderr: &said, now: s.now, sleep: s.sleep, getenv: environ(
+	a := &app{stdout: &out, stderr: &said, now: s.now, sleep: s.sleep, getenv: configtest.Environ(
 		"RINGBACK_ISSUER", srv.URL, "RINGBACK_CLIENT_ID", "agent", "RINGBACK_CLIENT_SECRET", "secret-canary")}
 	err := a.ask(t.Context(), []string{"--login-hint", "alice", "--print", "claims"})
 	if strings.Contains(said.String()+out.String(), "secret-canary") {

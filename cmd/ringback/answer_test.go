@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"ringback/config"
+	"ringback/config/configtest"
 	"ringback/deploy/faults/flood"
 )
 
@@ -40,13 +42,13 @@ const soon = 10 * time.Second
 func listenWith(t *testing.T, p patience, r room, secure bool, h http.HandlerFunc) *listener {
 	t.Helper()
 	said := new(spoken)
-	s := (&app{stderr: said}).newService(Sources{})
-	s.cfg, s.room, s.patience, s.failed = &Config{}, r, p, make(chan error, 1)
-	var files *TLS
+	s := (&app{stderr: said}).newService(config.Sources{})
+	s.cfg, s.room, s.patience, s.failed = &config.Config{}, r, p, make(chan error, 1)
+	var files *config.TLS
 	if secure {
 		dir := t.TempDir()
-		files = &TLS{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")}
-		for name, data := range map[string][]byte{files.Cert: pems().cert, files.Key: pems().key} {
+		files = &config.TLS{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
+		for name, data := range map[string][]byte{files.Cert: configtest.PEMs().Cert, files.Key: configtest.PEMs().Key} {
 			if err := os.WriteFile(name, data, 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ringback/config"
 )
 
 const askUsage = `Usage: ringback ask --login-hint PERSON [FLAGS] [-- COMMAND…]
@@ -70,7 +72,7 @@ func (a *app) ask(ctx context.Context, args []string) error {
 	case *mode != "poll":
 		return misused("--mode %s is not offered on the command line: use poll, which needs no endpoint", *mode)
 	case *what != "" && !slices.Contains(prints, *what):
-		return misused("unknown value %q of --print%s", *what, suggestion(*what, prints))
+		return misused("unknown value %q of --print%s", *what, config.Suggest(*what, prints))
 	case g.issuer == "" || g.id == "":
 		return misused("set RINGBACK_ISSUER and RINGBACK_CLIENT_ID, or give --issuer and --client-id")
 	case g.secret == "":

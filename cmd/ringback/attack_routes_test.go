@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/labstack/echo/v4"
+
+	"ringback/config/configtest"
 )
 
 // wholeFile configures every listener and everything that adds a route.
@@ -112,7 +114,7 @@ func TestNoFrontChannel(t *testing.T) {
 			t.Errorf("%s: %d %v %s, want %d %s", name, w.Code, w.Header(), w.Body, status, code)
 		}
 	}
-	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("agent:"+strong))
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("agent:"+configtest.Strong))
 	for _, grant := range []string{
 		"password", "authorization_code", "implicit", "refresh_token", "urn:ietf:params:oauth:grant-type:token-exchange",
 		"urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:saml2-bearer", "urn:ietf:params:oauth:grant-type:device_code",

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+
+	"ringback/config"
 )
 
 const checkUsage = `Usage: ringback check [--config FILE] [--dev]
@@ -25,7 +27,7 @@ func (a *app) check(_ context.Context, args []string) error {
 	if *file == "" {
 		return misused("which file? Give --config FILE")
 	}
-	cfg, err := LoadConfig(Sources{File: *file, Dev: *dev, Getenv: a.getenv})
+	cfg, err := config.Load(config.Sources{File: *file, Dev: *dev, Getenv: a.getenv})
 	if err != nil {
 		fmt.Fprintln(a.stderr, err)
 		return &exit{code: 1}

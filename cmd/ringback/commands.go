@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"ringback/config"
 )
 
 // command is one word after `ringback`.
@@ -67,7 +69,7 @@ func usage() string {
 // turn runs the sub-command that args name.
 func (a *app) turn(ctx context.Context, args []string, turns map[string]func(context.Context, []string) error, order ...string) error {
 	if len(args) == 0 {
-		return misused("say what to do: %s", quoted(order))
+		return misused("say what to do: %s", config.Quoted(order))
 	}
 	switch args[0] {
 	case "-h", "-help", "--help":
@@ -76,7 +78,7 @@ func (a *app) turn(ctx context.Context, args []string, turns map[string]func(con
 	}
 	do := turns[args[0]]
 	if do == nil {
-		return misused("unknown word %q%s", args[0], suggestion(args[0], order))
+		return misused("unknown word %q%s", args[0], config.Suggest(args[0], order))
 	}
 	return do(ctx, args[1:])
 }

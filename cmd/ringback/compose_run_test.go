@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"ringback/config/configtest"
 )
 
 // TestComposeRuns does what docker-compose.yml does, without containers: a NATS
@@ -123,7 +125,7 @@ func TestUnsyncedNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	a := &app{stdout: &said, stderr: &said, now: time.Now, getenv: environ()}
+	a := &app{stdout: &said, stderr: &said, now: time.Now, getenv: configtest.Environ()}
 	if code := a.run(t.Context(), []string{"init", "--config", file}); code != 1 || !strings.Contains(said.String(), "sync_interval: always") {
 		t.Errorf("init = %d:\n%s\nwant 1 and what to set", code, said.String())
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"go.yaml.in/yaml/v3"
+
+	"ringback/config"
 )
 
 // composeFile is as much of a compose file as ours uses; other keys of a
@@ -106,9 +108,9 @@ func flagOf(words []string, name string) string {
 
 // loadCompose loads the configuration of the compose file with the
 // environment of its service.
-func loadCompose(t *testing.T, env map[string]string) *Config {
+func loadCompose(t *testing.T, env map[string]string) *config.Config {
 	t.Helper()
-	c, err := LoadConfig(Sources{File: top + "deploy/ringback.compose.yaml", Getenv: func(k string) string { return env[k] }})
+	c, err := config.Load(config.Sources{File: top + "deploy/ringback.compose.yaml", Getenv: func(k string) string { return env[k] }})
 	if err != nil {
 		t.Fatalf("deploy/ringback.compose.yaml with the environment of docker-compose.yml:\n%v", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ringback/channels/fakes"
+	"ringback/config"
 	"ringback/demo"
 )
 
@@ -38,7 +39,7 @@ const demoPayment = `[{"type":"payment_initiation","instructedAmount":{"currency
 func (a *app) demo(ctx context.Context, args []string) error {
 	fs := flags("demo")
 	auto := fs.Bool("auto", false, "")
-	src := Sources{Dev: true, Getenv: func(string) string { return "" }}
+	src := config.Sources{Dev: true, Getenv: func(string) string { return "" }}
 	fs.StringVar(&src.Flags.Listen, "listen", "", "")
 	fs.StringVar(&src.Flags.Manage, "manage", "", "")
 	if err := alone(fs, args); err != nil {
@@ -87,7 +88,7 @@ func (a *app) playDemo(ctx context.Context, s *service, auto bool) error {
 	told := s.house.demo.Agent()
 	told.Add(demo.AgentEvent{At: a.now(), What: "ask", Text: "POST /bc-authorize: may I?", Body: pretty([]byte(demoPayment))})
 	g := &agent{
-		issuer: s.cfg.Issuer, id: "demo-agent", secret: demoSecret, now: a.now, sleep: a.sleep,
+		issuer: s.cfg.Issuer, id: "demo-agent", secret: config.DemoSecret, now: a.now, sleep: a.sleep,
 		stderr: io.MultiWriter(a.stderr, teller{told, a.now}),
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/labstack/echo/v4"
 
+	"ringback/config"
 	"ringback/demo"
 )
 
@@ -66,9 +67,9 @@ channels: {sms: {account_sid: AC00000000000000000000000000000000, auth_token: {e
 // TestDevHosts: the phone answers at the address that the banner prints.
 func TestDevHosts(t *testing.T) {
 	t.Parallel()
-	c := &Config{Listen: "0.0.0.0:8663", Issuer: "http://desk.example", People: &Listener{PublicURL: "http://phone.example:8700"}}
+	c := &config.Config{Listen: "0.0.0.0:8663", Issuer: "http://desk.example", People: &config.Listener{PublicURL: "http://phone.example:8700"}}
 	want := []string{"0.0.0.0:8663", "desk.example", "phone.example:8700"}
-	if diff := cmp.Diff(want, c.devHosts()); diff != "" {
-		t.Errorf("devHosts() (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, c.DevHosts()); diff != "" {
+		t.Errorf("DevHosts() (-want +got):\n%s", diff)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"ringback/config"
 	"ringback/keys"
 )
 
@@ -14,7 +15,7 @@ func TestManagementTokenStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "jZfjFXtUgJ3uycK5ljvbydRaVxKVW1kgL1xReuTrTqo"
-	if got := new(Config).adminToken(root); got != want {
+	if got := new(config.Config).ManagementToken(root); got != want {
 		t.Errorf("the token of the management API is %s, want %s", got, want)
 	}
 }

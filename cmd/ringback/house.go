@@ -15,6 +15,7 @@ import (
 	"ringback/channels"
 	"ringback/channels/fakes"
 	"ringback/ciba"
+	"ringback/config"
 	"ringback/consent"
 	"ringback/demo"
 	"ringback/details"
@@ -30,11 +31,11 @@ const maxLag = time.Minute
 
 // house is every room of a running service, wired.
 type house struct {
-	cfg    *Config
+	cfg    *config.Config
 	log    *slog.Logger
 	token  string // bearer of the management API
 	policy atomic.Pointer[consent.Policy]
-	file   atomic.Pointer[Config] // the file as last read, for its entries' places
+	file   atomic.Pointer[config.Config] // the file as last read, for its entries' places
 
 	metrics *metrics
 	store   *store.Store
@@ -51,14 +52,14 @@ type house struct {
 // openHouse opens the store and wires the rooms. phones is the fake provider
 // of a development run, nil otherwise; flows count at the listeners. Close the
 // house when done.
-func openHouse(ctx context.Context, cfg *Config, root *keys.Root, phones *fakes.Twilio, flows map[listenerName]*flow, log *slog.Logger) (*house, error) {
-	h := &house{cfg: cfg, log: log, token: cfg.adminToken(root)}
+func openHouse(ctx context.Context, cfg *config.Config, root *keys.Root, phones *fakes.Twilio, flows map[listenerName]*flow, log *slog.Logger) (*house, error) {
+	h := &house{cfg: cfg, log: log, token: cfg.ManagementToken(root)}
 	h.metrics = newMetrics(metricsConfig{
 		Lag:  func() time.Duration { return h.auditor.Lag() },
 		Fill: func() float64 { return h.store.Fill() },
 		Held: func() int { return h.ciba.Held() }, Engine: func() workers.Stats { return h.engine.Stats() }, Flows: flows,
 	})
-	sc := cfg.storeConfig(root, time.Now, log)
+	sc := storeConfig(cfg, root, time.Now, log)
 	sc.Paused, sc.OnEvent, sc.OnCommit, sc.Sealing = true, h.event, h.metrics.OnCommit, h.sealing
 	var err error
 	if h.store, err = store.Open(ctx, sc); err != nil {
@@ -128,7 +129,7 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 	}
 	if phones != nil {
 		h.demo = demo.New(demo.Config{
-			Phones: phones, Store: facts, Directory: h.store, Handles: handles, Ring: h.ring, Issuer: cfg.Issuer, Details: cfg.Registry, Hosts: cfg.devHosts(), Now: time.Now,
+			Phones: phones, Store: facts, Directory: h.store, Handles: handles, Ring: h.ring, Issuer: cfg.Issuer, Details: cfg.Registry, Hosts: cfg.DevHosts(), Now: time.Now,
 		})
 	}
 	h.engine = workers.New(workers.Config{
@@ -142,7 +143,7 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 
 // adopt lets clients, people and policy of cfg be those that stand, all or
 // nothing.
-func (h *house) adopt(ctx context.Context, cfg *Config) error {
+func (h *house) adopt(ctx context.Context, cfg *config.Config) error {
 	if err := h.store.SetFile(cfg.Clients, cfg.Approvers, cfg.Where); err != nil {
 		return err
 	}

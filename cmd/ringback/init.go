@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"ringback/config"
 	"ringback/keys"
 	"ringback/store"
 )
@@ -32,26 +32,26 @@ read, and with both everything can.
 func (a *app) init(ctx context.Context, args []string) error {
 	flagSet := flags("init")
 	file := flagSet.String("config", a.getenv("RINGBACK_CONFIG"), "")
-	var given Settings
+	var given config.Settings
 	flagSet.StringVar(&given.Data, "data", "", "")
 	flagSet.StringVar(&given.RootKey, "root-key", "", "")
 	ifNeeded := flagSet.Bool("if-needed", false, "")
 	if err := alone(flagSet, args); err != nil {
 		return err
 	}
-	cfg, err := LoadConfig(Sources{File: *file, Flags: given, Getenv: a.getenv, StorageOnly: true})
+	cfg, err := config.Load(config.Sources{File: *file, Flags: given, Getenv: a.getenv, StorageOnly: true})
 	if err != nil {
 		fmt.Fprintln(a.stderr, err)
 		return &exit{code: 1}
 	}
-	root, made, err := cfg.rootOrNew()
+	root, made, err := rootOrNew(cfg)
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	sc := cfg.storeConfig(root, a.now, log)
+	sc := storeConfig(cfg, root, a.now, log)
 	err = store.Init(ctx, sc)
-	if made && !cfg.forget(err) {
+	if made && !forgetRoot(cfg, err) {
 		fmt.Fprintf(a.stderr, "Made the root key %s. Keep a copy of it apart from the data.\n", cfg.RootFile)
 	}
 	if errors.Is(err, store.ErrInitialised) && *ifNeeded && !made {
@@ -74,49 +74,39 @@ func (a *app) init(ctx context.Context, args []string) error {
 		where = "the streams on the NATS server"
 	}
 	fmt.Fprintf(a.stderr, "Initialised %s.\nThe token of the management API follows; it is not shown again. Keep it as RINGBACK_ADMIN_TOKEN.\n", where)
-	fmt.Fprintln(a.stdout, cfg.adminToken(root))
+	fmt.Fprintln(a.stdout, cfg.ManagementToken(root))
 	return nil
 }
 
 // rootOrNew reads the root key, or makes its file where there is none.
-func (c *Config) rootOrNew() (root *keys.Root, made bool, err error) {
-	root, err = c.Root()
-	if err == nil || c.RootText != "" || !errors.Is(err, fs.ErrNotExist) {
+func rootOrNew(cfg *config.Config) (root *keys.Root, made bool, err error) {
+	root, err = cfg.Root()
+	if err == nil || cfg.RootText != "" || !errors.Is(err, fs.ErrNotExist) {
 		return root, false, err
 	}
 	root = keys.NewRoot()
-	if err := os.MkdirAll(filepath.Dir(c.RootFile), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(cfg.RootFile), 0o700); err != nil {
 		return nil, false, fmt.Errorf("making the root key: %w", err)
 	}
-	return root, true, root.WriteFile(c.RootFile)
+	return root, true, root.WriteFile(cfg.RootFile)
 }
 
-// forget removes a new root key when Init found a store that has another one,
+// forgetRoot removes a new root key when Init found a store that has another one,
 // and reports whether it did. After any other error the key may be in use.
-func (c *Config) forget(err error) bool {
+func forgetRoot(cfg *config.Config, err error) bool {
 	for _, refusal := range []error{store.ErrInitialised, store.ErrRootKey, store.ErrDev} {
 		if errors.Is(err, refusal) {
-			return os.Remove(c.RootFile) == nil
+			return os.Remove(cfg.RootFile) == nil
 		}
 	}
 	return false
 }
 
-// adminToken is the configured bearer of the management API, else the one that
-// follows from the root key, so that every process of a deployment has it and
-// it lies nowhere.
-func (c *Config) adminToken(root *keys.Root) string {
-	if c.AdminToken != "" {
-		return c.AdminToken
-	}
-	return base64.RawURLEncoding.EncodeToString(keys.NewVault(root).MAC("management token", "1"))
-}
-
 // storeConfig is what the store needs to know of the configuration.
-func (c *Config) storeConfig(root *keys.Root, now func() time.Time, log *slog.Logger) store.Config {
+func storeConfig(cfg *config.Config, root *keys.Root, now func() time.Time, log *slog.Logger) store.Config {
 	version, _ := build()
-	sc := store.Config{Dir: c.Data, Dev: c.Dev, Witness: c.Witness, Release: version, Vault: keys.NewVault(root), Now: now, Log: log}
-	if n := c.NATS; n != nil {
+	sc := store.Config{Dir: cfg.Data, Dev: cfg.Dev, Witness: cfg.Witness, Release: version, Vault: keys.NewVault(root), Now: now, Log: log}
+	if n := cfg.NATS; n != nil {
 		sc.URL, sc.Creds, sc.Prefix, sc.Monitor, sc.AssumeSynced = n.URL, n.Creds, n.Prefix, n.Monitor, n.AssumeSynced
 	}
 	return sc

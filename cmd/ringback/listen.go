@@ -12,6 +12,8 @@ import (
 	"runtime/debug"
 
 	"github.com/labstack/echo/v4"
+
+	"ringback/config"
 )
 
 // maxHeader bounds the header of a request.
@@ -59,7 +61,7 @@ type listener struct {
 
 // listen opens an address. With t it speaks TLS; ask says whether clients are
 // asked for a certificate, which nobody judges here.
-func (s *service) listen(name listenerName, addr string, t *TLS, ask tls.ClientAuthType) (*listener, error) {
+func (s *service) listen(name listenerName, addr string, t *config.TLS, ask tls.ClientAuthType) (*listener, error) {
 	raw, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s for the %s routes: %w (is another ringback running? choose another address with %s)", addr, name, err, listenerNames[name])

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"time"
 	_ "time/tzdata" // people's time zones, also in an image without files
+
+	"ringback/config"
 )
 
 func main() { os.Exit(mainCode()) }
@@ -71,7 +73,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	c := find(args[0])
 	if c == nil {
-		fmt.Fprintf(a.stderr, "ringback: unknown command %q%s\nRun `ringback help` for all of them.\n", args[0], suggestion(args[0], names()))
+		fmt.Fprintf(a.stderr, "ringback: unknown command %q%s\nRun `ringback help` for all of them.\n", args[0], config.Suggest(args[0], names()))
 		return 1
 	}
 	err := c.run(a, ctx, args[1:])
@@ -104,7 +106,7 @@ func (a *app) help(args []string) int {
 			fmt.Fprint(a.stdout, c.help())
 			return 0
 		}
-		fmt.Fprintf(a.stderr, "ringback: unknown command %q%s\n", args[0], suggestion(args[0], names()))
+		fmt.Fprintf(a.stderr, "ringback: unknown command %q%s\n", args[0], config.Suggest(args[0], names()))
 		return 1
 	}
 	fmt.Fprint(a.stdout, usage())

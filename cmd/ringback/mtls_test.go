@@ -15,6 +15,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ringback/config"
+	"ringback/config/configtest"
 )
 
 // startDev runs a development service with the file, beside which lie tls.crt,
@@ -28,7 +31,7 @@ func startDev(t *testing.T, text string) *service {
 func start(t *testing.T, text string, dev bool, change ...func(*service)) *service {
 	t.Helper()
 	dir := t.TempDir()
-	for name, data := range map[string][]byte{"tls.crt": pems().cert, "tls.key": pems().key, "ca.pem": pems().ca} {
+	for name, data := range map[string][]byte{"tls.crt": configtest.PEMs().Cert, "tls.key": configtest.PEMs().Key, "ca.pem": configtest.PEMs().CA} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -38,13 +41,13 @@ func start(t *testing.T, text string, dev bool, change ...func(*service)) *servi
 		t.Fatal(err)
 	}
 	said := new(spoken)
-	a := &app{stdout: said, stderr: said, now: time.Now, getenv: environ("T", strong)}
+	a := &app{stdout: said, stderr: said, now: time.Now, getenv: configtest.Environ("T", configtest.Strong)}
 	if !dev {
 		if code := a.run(t.Context(), []string{"init", "--config", file}); code != 0 {
 			t.Fatalf("init = %d:\n%s", code, said)
 		}
 	}
-	s := a.newService(Sources{File: file, Dev: dev, Getenv: a.getenv})
+	s := a.newService(config.Sources{File: file, Dev: dev, Getenv: a.getenv})
 	up, ended := make(chan struct{}), make(chan error, 1)
 	s.up = func() { close(up) }
 	for _, f := range change {
@@ -102,7 +105,7 @@ func TestMTLSListener(t *testing.T) {
 	if !s.house.policy.Load().FAPI {
 		t.Error("the policy does not know that a client has the profile")
 	}
-	own, err := tls.X509KeyPair(pems().cert, pems().key)
+	own, err := tls.X509KeyPair(configtest.PEMs().Cert, configtest.PEMs().Key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"ringback/config"
 )
 
 // operatorUsage stands in the help of every command that calls the service.
@@ -35,7 +37,7 @@ type operator struct {
 func (a *app) operator() (*operator, error) {
 	base := strings.TrimRight(a.getenv("RINGBACK_ADMIN_URL"), "/")
 	if base == "" {
-		base = "http://" + defaultManage
+		base = "http://" + config.DefaultManage
 	}
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

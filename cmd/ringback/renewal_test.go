@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ringback/config/configtest"
 )
 
 // TestPushAndRenewal goes through the whole program: a client is sent its
@@ -61,7 +63,7 @@ clients:
 			t.Fatal(err)
 		}
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.SetBasicAuth("pusher", strong)
+		r.SetBasicAuth("pusher", configtest.Strong)
 		resp, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"ringback/channels/fakes"
+	"ringback/config"
 	"ringback/keys"
 )
 
@@ -48,7 +49,7 @@ clients, people and policy of the file again, all or nothing.
 // serve runs the service until ctx ends.
 func (a *app) serve(ctx context.Context, args []string) error {
 	fs := flags("serve")
-	src := Sources{Getenv: a.getenv}
+	src := config.Sources{Getenv: a.getenv}
 	fs.StringVar(&src.File, "config", a.getenv("RINGBACK_CONFIG"), "")
 	fs.BoolVar(&src.Dev, "dev", false, "")
 	fs.StringVar(&src.Flags.Listen, "listen", "", "")
@@ -74,7 +75,7 @@ func (a *app) serve(ctx context.Context, args []string) error {
 
 // mistaken prints the mistakes of a configuration, which have lines of their own.
 func mistaken(a *app, err error) error {
-	var m *Mistakes
+	var m *config.Mistakes
 	if errors.As(err, &m) {
 		fmt.Fprintln(a.stderr, m)
 		return &exit{code: 1}
@@ -82,7 +83,7 @@ func mistaken(a *app, err error) error {
 	return err
 }
 
-func (a *app) newService(src Sources) *service {
+func (a *app) newService(src config.Sources) *service {
 	s := &service{
 		src: src, log: slog.New(slog.NewJSONHandler(a.stderr, nil)),
 		say:   func(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) },
@@ -96,7 +97,7 @@ func (a *app) newService(src Sources) *service {
 
 // service is one run of the program as a server.
 type service struct {
-	src Sources // what the configuration is read from, again at every reload
+	src config.Sources // what the configuration is read from, again at every reload
 	log *slog.Logger
 	say func(format string, a ...any) // prints for the operator
 	hup <-chan os.Signal              // asks for a reload; nil: never
@@ -107,8 +108,8 @@ type service struct {
 	room     room     // for connections
 	flows    map[listenerName]*flow
 
-	loaded Config  // as it was read
-	cfg    *Config // with what a development run adds
+	loaded config.Config  // as it was read
+	cfg    *config.Config // with what a development run adds
 	root   *keys.Root
 	phones *fakes.Twilio // of a development run without an SMS provider
 	house  *house
@@ -123,11 +124,11 @@ type service struct {
 // end to what is in flight.
 func (s *service) run(ctx context.Context) error {
 	var err error
-	if s.cfg, err = LoadConfig(s.src); err != nil {
+	if s.cfg, err = config.Load(s.src); err != nil {
 		return err
 	}
 	s.loaded = *s.cfg
-	if s.room, err = roomFor(s.files, s.cfg.listeners()); err != nil {
+	if s.room, err = roomFor(s.files, s.cfg.Listeners()); err != nil {
 		return err
 	}
 	s.failed = make(chan error, 4)

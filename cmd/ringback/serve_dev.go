@@ -38,7 +38,7 @@ func (s *service) prepareDev(ctx context.Context) (undo func(), err error) {
 	if err := s.writeToken(); err != nil {
 		return undo, err
 	}
-	if err := store.Init(ctx, cfg.storeConfig(s.root, time.Now, s.log)); err != nil && !errors.Is(err, store.ErrInitialised) {
+	if err := store.Init(ctx, storeConfig(cfg, s.root, time.Now, s.log)); err != nil && !errors.Is(err, store.ErrInitialised) {
 		return undo, err
 	}
 	if strings.HasSuffix(cfg.Listen, ":0") { // the issuer's name needs the port
@@ -96,7 +96,7 @@ func (s *service) writeToken() error {
 	if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(s.cfg.Data, adminTokenFile), []byte(s.cfg.adminToken(s.root)+"\n"), 0o600)
+	return os.WriteFile(filepath.Join(s.cfg.Data, adminTokenFile), []byte(s.cfg.ManagementToken(s.root)+"\n"), 0o600)
 }
 
 // fakeProvider starts a fake SMS provider on loopback and points us at it.

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"ringback/config"
+	"ringback/config/configtest"
 	"ringback/deploy/faults/flood"
 )
 
@@ -20,7 +22,7 @@ import (
 func TestStopBeginsNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for name, data := range map[string][]byte{"tls.crt": pems().cert, "tls.key": pems().key} {
+	for name, data := range map[string][]byte{"tls.crt": configtest.PEMs().Cert, "tls.key": configtest.PEMs().Key} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +33,7 @@ func TestStopBeginsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := new(spoken)
-	s := (&app{stderr: said, getenv: environ()}).newService(Sources{File: file, Dev: true, Getenv: environ()})
+	s := (&app{stderr: said, getenv: configtest.Environ()}).newService(config.Sources{File: file, Dev: true, Getenv: configtest.Environ()})
 	s.patience.body = 4 * time.Second // so long the slow one below keeps it from ending
 	up, ended := make(chan struct{}), make(chan error, 1)
 	s.up = func() { close(up) }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"net/url"
@@ -11,7 +11,7 @@ import (
 
 // What every development run offers beside the file's entries.
 const (
-	demoSecret   = "demo-secret-0000"
+	DemoSecret   = "demo-secret-0000"
 	demoEndpoint = "http://127.0.0.1:9876/ping"
 	demoResource = "https://api.example"
 )
@@ -19,7 +19,7 @@ const (
 // overlay adds the clients and people of a development run, but for those
 // whose id the file uses itself, and lets loopback be called.
 func (c *Config) overlay() {
-	hashes := []consent.Digest{keys.TokenDigest(demoSecret)}
+	hashes := []consent.Digest{keys.TokenDigest(DemoSecret)}
 	for _, cl := range []consent.Client{
 		{ID: "demo-agent", Name: "Travel Agent", Host: "travel.example", Mode: consent.Poll},
 		{ID: "demo-ping", Name: "Demo Ping", Mode: consent.Ping, NotificationEndpoint: demoEndpoint},
@@ -54,8 +54,8 @@ func (c *Config) overlay() {
 	c.Outbound.Allow = append(c.Outbound.Allow, "127.0.0.0/8", "::1/128")
 }
 
-// devHosts lists the values of Host under which browsers reach /dev/.
-func (c *Config) devHosts() []string {
+// DevHosts lists the values of Host under which browsers reach /dev/.
+func (c *Config) DevHosts() []string {
 	hosts := []string{c.Listen}
 	bases := []string{c.Issuer, c.PublicURL()}
 	if c.MTLS != nil {

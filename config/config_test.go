@@ -1,56 +1,36 @@
-package main
+package config
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io/fs"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/ciba"
+	"ringback/config/configtest"
 	"ringback/consent"
 	"ringback/keys"
 )
 
-const strong = "k3J9x0aVt7Qw2Lr8Zp5Nc1Yb6Mh4Ds0F"
-
-// environ is a lookup in pairs.
-func environ(pairs ...string) func(string) string {
-	return func(name string) string {
-		for i := 0; i+1 < len(pairs); i += 2 {
-			if pairs[i] == name {
-				return pairs[i+1]
-			}
-		}
-		return ""
-	}
-}
-
 // loadText loads text as the file "ringback.yaml", beside which lie tls.crt,
 // tls.key and ca.pem.
 func loadText(text string, dev bool, env ...string) (*Config, error) {
-	return LoadConfig(Sources{File: "ringback.yaml", Dev: dev, Getenv: environ(env...), ReadFile: func(name string) ([]byte, error) {
+	return Load(Sources{File: "ringback.yaml", Dev: dev, Getenv: configtest.Environ(env...), ReadFile: func(name string) ([]byte, error) {
 		switch name {
 		case "ringback.yaml":
 			return []byte(text), nil
 		case "tls.crt":
-			return pems().cert, nil
+			return configtest.PEMs().Cert, nil
 		case "tls.key":
-			return pems().key, nil
+			return configtest.PEMs().Key, nil
 		case "ca.pem":
-			return pems().ca, nil
+			return configtest.PEMs().CA, nil
 		}
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}})
@@ -61,7 +41,7 @@ func mistakesOf(t *testing.T, text string, dev bool, env ...string) []string {
 	t.Helper()
 	c, err := loadText(text, dev, env...)
 	if err == nil {
-		t.Fatalf("LoadConfig = %+v, want mistakes", c)
+		t.Fatalf("Load = %+v, want mistakes", c)
 	}
 	return strings.Split(err.Error(), "\n")
 }
@@ -73,26 +53,26 @@ channels: {sms: {account_sid: AC00000000000000000000000000000000, auth_token: {e
 
 func TestExampleConfig(t *testing.T) {
 	t.Parallel()
-	c, err := LoadConfig(Sources{
-		File:   "../../" + exampleConfig,
-		Getenv: environ("TWILIO_AUTH_TOKEN", strong, "TRAVEL_AGENT_SECRET", strong, "REGISTRATION_TOKEN", strong),
+	c, err := Load(Sources{
+		File:   "../" + exampleConfig,
+		Getenv: configtest.Environ("TWILIO_AUTH_TOKEN", configtest.Strong, "TRAVEL_AGENT_SECRET", configtest.Strong, "REGISTRATION_TOKEN", configtest.Strong),
 		ReadFile: func(name string) ([]byte, error) {
 			switch filepath.Base(name) {
 			case "tls.crt":
-				return pems().cert, nil
+				return configtest.PEMs().Cert, nil
 			case "tls.key":
-				return pems().key, nil
+				return configtest.PEMs().Key, nil
 			case "client-ca.pem":
-				return pems().ca, nil
+				return configtest.PEMs().CA, nil
 			}
 			if strings.HasPrefix(name, "/etc/ringback/") {
-				return []byte(strong + "\n"), nil
+				return []byte(configtest.Strong + "\n"), nil
 			}
 			return os.ReadFile(name)
 		},
 	})
 	if err != nil {
-		t.Fatalf("LoadConfig(%s):\n%v", exampleConfig, err)
+		t.Fatalf("Load(%s):\n%v", exampleConfig, err)
 	}
 	want := []consent.Route{
 		{Type: "payment_initiation", Steps: []consent.RouteStep{{Channel: "sms"}}, EscalateAfter: 30 * time.Second},
@@ -107,7 +87,7 @@ func TestExampleConfig(t *testing.T) {
 	if got := c.PublicURL(); got != "https://approve.example.com" {
 		t.Errorf("PublicURL() = %q", got)
 	}
-	if len(c.Clients) != 6 || len(c.Approvers) != 2 || c.Clients[0].SecretHashes[0] != keys.TokenDigest(strong) {
+	if len(c.Clients) != 6 || len(c.Approvers) != 2 || c.Clients[0].SecretHashes[0] != keys.TokenDigest(configtest.Strong) {
 		t.Errorf("clients %v, people %v", c.Clients, c.Approvers)
 	}
 	if diff := cmp.Diff(&consent.Documents{
@@ -116,7 +96,7 @@ func TestExampleConfig(t *testing.T) {
 		t.Errorf("client_documents differs (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(&ciba.Registration{
-		Tokens: []ciba.InitialToken{{Name: "partner", Digest: keys.TokenDigest(strong), Hosts: []string{"*.partner.example"}}}, People: "linked", Scope: "openid calendar.read",
+		Tokens: []ciba.InitialToken{{Name: "partner", Digest: keys.TokenDigest(configtest.Strong), Hosts: []string{"*.partner.example"}}}, People: "linked", Scope: "openid calendar.read",
 		Profile: consent.ProfileFAPI, DefaultResource: "https://api.example.com",
 	}, c.Registration); diff != "" {
 		t.Errorf("registration differs (-want +got):\n%s", diff)
@@ -135,35 +115,10 @@ func TestExampleConfig(t *testing.T) {
 	}
 }
 
-// pems are a certificate of consent.example.com and loopback with its key, and
-// an authority's certificate.
-var pems = sync.OnceValue(func() (out struct{ cert, key, ca []byte }) {
-	priv, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	make := func(tmpl x509.Certificate) []byte {
-		tmpl.SerialNumber, tmpl.NotAfter = big.NewInt(1), time.Now().Add(time.Hour)
-		der, err := x509.CreateCertificate(rand.Reader, &tmpl, &tmpl, priv.Public(), priv)
-		if err != nil {
-			panic(err)
-		}
-		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(priv)
-	if err != nil {
-		panic(err)
-	}
-	out.key = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-	out.cert = make(x509.Certificate{DNSNames: []string{"consent.example.com"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
-	out.ca = make(x509.Certificate{IsCA: true, BasicConstraintsValid: true})
-	return out
-})
-
 // TestExampleIsWhole checks that the example shows every key there is.
 func TestExampleIsWhole(t *testing.T) {
 	t.Parallel()
-	data, err := os.ReadFile("../../" + exampleConfig)
+	data, err := os.ReadFile("../" + exampleConfig)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +139,7 @@ func TestExampleIsWhole(t *testing.T) {
 
 func TestDevConfig(t *testing.T) {
 	t.Parallel()
-	c, err := LoadConfig(Sources{Dev: true, Getenv: environ()})
+	c, err := Load(Sources{Dev: true, Getenv: configtest.Environ()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +152,7 @@ func TestDevConfig(t *testing.T) {
 	var ids []string
 	for _, cl := range c.Clients {
 		ids = append(ids, cl.ID)
-		if cl.SecretHashes[0] != keys.TokenDigest(demoSecret) || cl.People != "any" || cl.DefaultResource != "https://api.example" {
+		if cl.SecretHashes[0] != keys.TokenDigest(DemoSecret) || cl.People != "any" || cl.DefaultResource != "https://api.example" {
 			t.Errorf("client = %+v", cl)
 		}
 	}
@@ -243,12 +198,12 @@ func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	text := minimal + "listen: 127.0.0.1:1001\ndata: /file\n"
 	read := func(string) ([]byte, error) { return []byte(text), nil }
-	env := environ("T", strong, "RINGBACK_LISTEN", "127.0.0.1:1002", "RINGBACK_DATA", "/env")
-	c, err := LoadConfig(Sources{File: "f", ReadFile: read, Getenv: env, Flags: Settings{Listen: "127.0.0.1:1003"}})
+	env := configtest.Environ("T", configtest.Strong, "RINGBACK_LISTEN", "127.0.0.1:1002", "RINGBACK_DATA", "/env")
+	c, err := Load(Sources{File: "f", ReadFile: read, Getenv: env, Flags: Settings{Listen: "127.0.0.1:1003"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Listen != "127.0.0.1:1003" || c.Data != "/env" || c.Manage != defaultManage || c.RootFile != defaultRootKey {
+	if c.Listen != "127.0.0.1:1003" || c.Data != "/env" || c.Manage != DefaultManage || c.RootFile != defaultRootKey {
 		t.Errorf("listen %s, data %s, manage %s, root key %s; want flag, environment, default, default", c.Listen, c.Data, c.Manage, c.RootFile)
 	}
 }
@@ -266,7 +221,7 @@ func TestNotes(t *testing.T) {
 		"policy: {routes: [{channels: [sms, sms]}]}": "sms stands twice",
 		"details: [{type: tool_call, min_acr: phr}]": "requests of the type tool_call are refused",
 	} {
-		c, err := loadText(minimal+add, false, "T", strong)
+		c, err := loadText(minimal+add, false, "T", configtest.Strong)
 		if err != nil {
 			t.Errorf("%s: %v", add, err)
 			continue
@@ -279,10 +234,10 @@ func TestNotes(t *testing.T) {
 
 func TestMissingFile(t *testing.T) {
 	t.Parallel()
-	_, err := LoadConfig(Sources{File: "/nonexistent/ringback.yaml", Getenv: environ()})
+	_, err := Load(Sources{File: "/nonexistent/ringback.yaml", Getenv: configtest.Environ()})
 	var m *Mistakes
 	if !errors.As(err, &m) || !strings.Contains(err.Error(), "no such file") {
-		t.Errorf("LoadConfig = %v, want a mistake that names the file", err)
+		t.Errorf("Load = %v, want a mistake that names the file", err)
 	}
 }
 

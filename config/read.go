@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -134,14 +134,14 @@ func (r *reader) section(path string, n *yaml.Node, keys ...string) *section {
 	s.line = n.Line
 	if n.Kind != yaml.MappingNode {
 		if n.Tag != "!!null" {
-			r.wrong(n.Line, path, "expected a mapping with %s", quoted(keys))
+			r.wrong(n.Line, path, "expected a mapping with %s", Quoted(keys))
 		}
 		return s
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		if !slices.Contains(keys, k.Value) {
-			r.wrong(k.Line, join(path, k.Value), "unknown key%s", suggestion(k.Value, keys))
+			r.wrong(k.Line, join(path, k.Value), "unknown key%s", Suggest(k.Value, keys))
 			continue
 		}
 		s.fields[k.Value] = v
@@ -195,7 +195,7 @@ func (s *section) oneOf(key string, allowed ...string) string {
 		return allowed[0]
 	}
 	if !slices.Contains(allowed, v) {
-		s.wrong(key, "unknown value %q%s", v, suggestion(v, allowed))
+		s.wrong(key, "unknown value %q%s", v, Suggest(v, allowed))
 		return allowed[0]
 	}
 	return v

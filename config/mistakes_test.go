@@ -1,10 +1,12 @@
-package main
+package config
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"ringback/config/configtest"
 )
 
 // TestMistakes has one row for each thing that can be wrong; the report is
@@ -153,7 +155,7 @@ func TestMistakes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got := mistakesOf(t, minimal+tt.add, false, "T", strong, "WEAK", "abc123")
+			got := mistakesOf(t, minimal+tt.add, false, "T", configtest.Strong, "WEAK", "abc123")
 			if !strings.HasPrefix(got[0], tt.want) || len(got) > 2 {
 				t.Errorf("mistakes =\n%s\nwant one or two, the first beginning\n%s", strings.Join(got, "\n"), tt.want)
 			}
@@ -168,13 +170,13 @@ func TestSenders(t *testing.T) {
 		return "issuer: https://consent.example.com\nchannels: {sms: {account_sid: AC00000000000000000000000000000000, auth_token: {env: T}, " + from + "}}\n" +
 			"policy: {routes: [{channels: [{sms: {reply: true}}]}]}\n"
 	}
-	got := mistakesOf(t, file("from: RINGBACK"), false, "T", strong)
+	got := mistakesOf(t, file("from: RINGBACK"), false, "T", configtest.Strong)
 	want := []string{"ringback.yaml:3: policy.routes[0].channels[0]: the sender in channels.sms.from cannot receive answers: use a telephone number there, or remove `reply: true`"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("alphanumeric sender (-want +got):\n%s", diff)
 	}
 	for _, from := range []string{`from: "+12025550199"`, `from: "72345"`, "messaging_service_sid: MG00000000000000000000000000000000"} {
-		if _, err := loadText(file(from), false, "T", strong); err != nil {
+		if _, err := loadText(file(from), false, "T", configtest.Strong); err != nil {
 			t.Errorf("%s: %v", from, err)
 		}
 	}
@@ -251,9 +253,9 @@ func FuzzConfig(f *testing.F) {
 		f.Add(s, false)
 	}
 	f.Fuzz(func(t *testing.T, text string, dev bool) {
-		c, err := loadText(text, dev, "T", strong)
+		c, err := loadText(text, dev, "T", configtest.Strong)
 		if (c == nil) == (err == nil) {
-			t.Fatalf("LoadConfig(%q) = %v, %v", text, c, err)
+			t.Fatalf("Load(%q) = %v, %v", text, c, err)
 		}
 	})
 }

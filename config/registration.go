@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"maps"
@@ -144,7 +144,7 @@ func checkIssuerKeys(s *section, from consent.HintIssuer, dev bool) {
 		}
 	case from.JWKSURI == "":
 		s.need("jwks_uri", "https://people.example.com/jwks")
-	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !(dev && u.Scheme == "http" && isLoopback(u.Hostname())):
+	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !(dev && u.Scheme == "http" && IsLoopback(u.Hostname())):
 		s.wrong("jwks_uri", "%q is not an https URL without user and fragment", from.JWKSURI)
 	}
 }

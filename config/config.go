@@ -1,7 +1,13 @@
-package main
+// Package config is the configuration: file, environment and flags, read and
+// checked as a whole, every mistake at once, each with its line and what to do.
+//
+// Start with [Load]. The tables of what each part of the file may have stand in
+// the files of the parts. deploy/ringback.example.yaml shows and explains all.
+package config
 
 import (
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"os"
@@ -19,44 +25,45 @@ import (
 // Where things are unless somebody says otherwise.
 const (
 	defaultListen  = "127.0.0.1:8663"
-	defaultManage  = "127.0.0.1:8664"
+	DefaultManage  = "127.0.0.1:8664"
 	defaultData    = "/var/lib/ringback"
 	defaultRootKey = "/etc/ringback/root.key"
 	exampleConfig  = "deploy/ringback.example.yaml"
 )
 
-// Config is what file, environment and flags say together, checked.
+// Config is what file, environment and flags say together, checked. A change of
+// what has the tag restart, a key of the file, needs one.
 type Config struct {
 	File        string // the file's name; empty: none
 	Dev         bool   // --dev: unsafe on purpose
-	AllowRemote bool   // a development run may listen on more than loopback
+	AllowRemote bool   `restart:"dev"` // a development run may listen on more than loopback
 
-	Issuer         string         // public URL of the agents' routes, no slash at the end; in a development run empty until the listener is open
-	Listen         string         // address of the public listener
-	Manage         string         // address of the management listener, never public
-	TLS            *TLS           // of the public listener; nil: plain HTTP, for a proxy that ends TLS
-	MTLS           *MTLS          // the listener that asks for client certificates; nil: none
+	Issuer         string         `restart:"issuer"` // public URL of the agents' routes, no slash at the end; in a development run empty until the listener is open
+	Listen         string         `restart:"listen"` // address of the public listener
+	Manage         string         `restart:"manage"` // address of the management listener, never public
+	TLS            *TLS           `restart:"tls"`    // of the public listener; nil: plain HTTP, for a proxy that ends TLS
+	MTLS           *MTLS          `restart:"mtls"`   // the listener that asks for client certificates; nil: none
 	ClientCAs      *x509.CertPool // who vouches for the certificates of tls_client_auth; nil: nobody
-	People         *Listener      // the people's own listener; nil: they come to the public one
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
+	People         *Listener      `restart:"people_listener"` // the people's own listener; nil: they come to the public one
+	TrustedProxies []netip.Prefix `restart:"trusted_proxies"` // whose X-Forwarded-For counts
 
-	RootFile   string // root key file; in a development run empty: root.key in Data
-	RootText   string // root key from the environment instead of a file
-	Data       string // data directory of the embedded store; in a development run empty: a temporary one
-	NATS       *NATS  // external NATS server instead of the embedded one
-	Witness    string // file that keeps the head of the store; empty: none
-	AdminToken string // bearer of the management API; empty: the one derived from the root key
+	RootFile   string `restart:"root_key"`    // root key file; in a development run empty: root.key in Data
+	RootText   string `restart:"root_key"`    // root key from the environment instead of a file
+	Data       string `restart:"data"`        // data directory of the embedded store; in a development run empty: a temporary one
+	NATS       *NATS  `restart:"nats"`        // external NATS server instead of the embedded one
+	Witness    string `restart:"witness"`     // file that keeps the head of the store; empty: none
+	AdminToken string `restart:"admin_token"` // bearer of the management API; empty: the one derived from the root key
 
-	SMS      *channels.SMSConfig // nil: none; a development run without one uses the fake provider
-	Console  bool                // print messages; development runs only
-	Outbound Outbound            // what may be called besides the public Internet
-	Policy   consent.Policy      // routes, limits, scopes, resources, lifetimes
-	Types    []details.Type      // authorization_details types beside the built-in ones
+	SMS      *channels.SMSConfig `restart:"channels"` // nil: none; a development run without one uses the fake provider
+	Console  bool                `restart:"channels"` // print messages; development runs only
+	Outbound Outbound            `restart:"outbound"` // what may be called besides the public Internet
+	Types    []details.Type      `restart:"details"`  // authorization_details types beside the built-in ones
 	Registry *details.Registry   // all of them
-	Clients  []consent.Client    // read-only for the commands
 
-	Registration *ciba.Registration // clients may register themselves; nil: they may not
+	Registration *ciba.Registration `restart:"registration"` // clients may register themselves; nil: they may not
 
+	Policy     consent.Policy   // routes, limits, scopes, resources, lifetimes
+	Clients    []consent.Client // read-only for the commands
 	Approvers  []consent.Person // read-only for the commands
 	Notes      []string         // what is allowed but deserves a look
 	lines      map[string]int   // "client/ID", "person/ID" :: line in the file
@@ -129,6 +136,16 @@ func (c *Config) Root() (*keys.Root, error) {
 	return keys.ReadRoot(c.RootFile)
 }
 
+// ManagementToken is the configured bearer of the management API, else the one
+// that follows from the root key, so that every process of a deployment has it and
+// it lies nowhere.
+func (c *Config) ManagementToken(root *keys.Root) string {
+	if c.AdminToken != "" {
+		return c.AdminToken
+	}
+	return base64.RawURLEncoding.EncodeToString(keys.NewVault(root).MAC("management token", "1"))
+}
+
 // Sources are what a Config is made of. Flags win over the environment, the
 // environment over the file.
 type Sources struct {
@@ -145,9 +162,9 @@ type Sources struct {
 // Settings are what flags and environment may set.
 type Settings struct{ Listen, Manage, Data, RootKey string }
 
-// LoadConfig reads and checks everything. Its error is a *Mistakes with every
+// Load reads and checks everything. Its error is a *Mistakes with every
 // mistake there is.
-func LoadConfig(src Sources) (*Config, error) {
+func Load(src Sources) (*Config, error) {
 	if src.ReadFile == nil {
 		src.ReadFile = os.ReadFile
 	}

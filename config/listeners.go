@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"crypto/tls"
@@ -17,7 +17,7 @@ import (
 // readListeners reads where we listen and what we are called.
 func (c *Config) readListeners(r *reader, top *section, src Sources) {
 	c.Listen = c.address(r, top, "listen", src.Flags.Listen, src.Getenv("RINGBACK_LISTEN"), defaultListen)
-	c.Manage = c.address(r, top, "manage", src.Flags.Manage, src.Getenv("RINGBACK_MANAGE"), defaultManage)
+	c.Manage = c.address(r, top, "manage", src.Flags.Manage, src.Getenv("RINGBACK_MANAGE"), DefaultManage)
 	if c.Listen == c.Manage && !strings.HasSuffix(c.Listen, ":0") {
 		top.wrong("manage", "the same address as listen: management never shares the public listener")
 	}
@@ -55,8 +55,8 @@ func (c *Config) readListeners(r *reader, top *section, src Sources) {
 	}
 }
 
-// listeners is how many there are beside the management listener.
-func (c *Config) listeners() int {
+// Listeners is how many there are beside the management listener.
+func (c *Config) Listeners() int {
 	n := 1
 	if c.MTLS != nil {
 		n++
@@ -128,10 +128,10 @@ func readAuthorities(r *reader, s *section, key string) *x509.CertPool {
 
 // noteNetwork notes listeners that others on the network can read or reach.
 func (c *Config) noteNetwork() {
-	if host, _, err := net.SplitHostPort(c.Manage); err == nil && !isLoopback(host) {
+	if host, _, err := net.SplitHostPort(c.Manage); err == nil && !IsLoopback(host) {
 		c.Notes = append(c.Notes, fmt.Sprintf("manage listens on %s: let nobody but operators reach it", host))
 	}
-	if host, _, err := net.SplitHostPort(c.Listen); err == nil && !isLoopback(host) && c.TLS == nil {
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && !IsLoopback(host) && c.TLS == nil {
 		c.Notes = append(c.Notes, fmt.Sprintf("listen is %s without TLS: let a proxy that ends TLS stand before it", c.Listen))
 	}
 }
@@ -153,7 +153,7 @@ func (c *Config) address(r *reader, s *section, key, flag, env, fallback string)
 		r.wrong(line, where, "%q is not an address: write HOST:PORT, such as 127.0.0.1:8663", v)
 		return fallback
 	}
-	if c.Dev && key == "listen" && !c.AllowRemote && !isLoopback(host) {
+	if c.Dev && key == "listen" && !c.AllowRemote && !IsLoopback(host) {
 		r.wrong(line, where, "a development run lets anybody decide, so it listens on loopback only: use 127.0.0.1:%s, or `dev: {allow_remote: true}` in a file on a network that you trust", port)
 	}
 	return v
@@ -168,7 +168,7 @@ func (c *Config) publicURL(s *section, key string) string {
 		s.wrong(key, "%q is not a URL without query and fragment: write https://consent.example.com", v)
 	case u.Path != "" && (strings.HasSuffix(u.Path, "/") || u.Path != filepath.Clean(u.Path)):
 		s.wrong(key, "%q must not end in a slash: write %s", v, strings.TrimRight(v, "/"))
-	case u.Scheme == "http" && isLoopback(u.Hostname()):
+	case u.Scheme == "http" && IsLoopback(u.Hostname()):
 		if !c.Dev {
 			c.Notes = append(c.Notes, fmt.Sprintf("%s is plain http: for a trial on this machine only", join(s.path, key)))
 		}
@@ -218,7 +218,7 @@ func isPort(s string) bool {
 	return s != "" && n < 1<<16
 }
 
-func isLoopback(host string) bool {
+func IsLoopback(host string) bool {
 	if host == "localhost" {
 		return true
 	}

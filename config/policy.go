@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -99,7 +99,7 @@ func (c *Config) readRoute(r *reader, e item) {
 	}
 	route.Client = w.text("client")
 	if route.Type = w.text("type"); route.Type != "" && c.Registry != nil && !slices.Contains(c.Registry.Names(), route.Type) {
-		w.wrong("type", "unknown type %q%s", route.Type, suggestion(route.Type, c.Registry.Names()))
+		w.wrong("type", "unknown type %q%s", route.Type, Suggest(route.Type, c.Registry.Names()))
 	}
 	if s.need("channels", "[sms]") {
 		for _, step := range s.list("channels") {
@@ -132,7 +132,7 @@ func (c *Config) readStep(r *reader, e item, route *consent.Route) {
 	}
 	switch {
 	case !slices.Contains(channels.Names(), step.Channel):
-		r.wrong(line, e.path, "unknown channel %q%s", step.Channel, suggestion(step.Channel, channels.Names()))
+		r.wrong(line, e.path, "unknown channel %q%s", step.Channel, Suggest(step.Channel, channels.Names()))
 		return
 	case !c.hasChannel(step.Channel):
 		r.wrong(line, e.path, "the channel %s is not configured: add channels.%s, see %s", step.Channel, step.Channel, exampleConfig)
@@ -157,7 +157,7 @@ func always(r consent.Route) bool { return r.ACR == "" && r.Client == "" && r.Ty
 func (c *Config) acr(s *section, key string) string {
 	v := s.text(key)
 	if v != "" && consent.Rank(v) == 0 {
-		s.wrong(key, "unknown assurance %q%s", v, suggestion(v, consent.ACRs))
+		s.wrong(key, "unknown assurance %q%s", v, Suggest(v, consent.ACRs))
 		return ""
 	}
 	return v

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -46,10 +46,10 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-func quoted(words []string) string { return "`" + strings.Join(words, "`, `") + "`" }
+func Quoted(words []string) string { return "`" + strings.Join(words, "`, `") + "`" }
 
-// suggestion names the nearest of the words, or all of them.
-func suggestion(got string, words []string) string {
+// Suggest names the nearest of the words, or all of them.
+func Suggest(got string, words []string) string {
 	best, dist := "", 1+len(got)/3
 	for _, w := range words {
 		if d := distance(strings.ToLower(got), w); d <= dist {
@@ -67,7 +67,7 @@ func suggestion(got string, words []string) string {
 	if len(words) == 0 {
 		return ": remove it"
 	}
-	return ": known are " + quoted(words)
+	return ": known are " + Quoted(words)
 }
 
 // distance is the number of letters to insert, delete, change or swap.

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"encoding/json"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ringback/config/configtest"
 	"ringback/consent"
 )
 
@@ -49,7 +50,7 @@ func TestClientMembers(t *testing.T) {
     dpop_bound_access_tokens: true
     default_resource: https://a.example
   - {client_id: "https://agent.example/client.json", people: any, default_resource: "https://a.example"}
-`, false, "T", strong)
+`, false, "T", configtest.Strong)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestClientKeys(t *testing.T) {
 		"a mapping":    strings.NewReplacer(`"`, "", ":", ": ", `"kid":"1"`, "kid: 1").Replace(`{"keys":[` + publicKey + `]}`), // kid: 1 stays text
 	} {
 		text := minimal + "clients: [{client_id: a, default_resource: 'https://a.example', token_endpoint_auth_method: private_key_jwt, jwks: " + jwks + "}]\n"
-		c, err := LoadConfig(Sources{File: "ringback.yaml", Getenv: environ("T", strong), ReadFile: func(file string) ([]byte, error) {
+		c, err := Load(Sources{File: "ringback.yaml", Getenv: configtest.Environ("T", configtest.Strong), ReadFile: func(file string) ([]byte, error) {
 			if file == "jwks.json" {
 				return []byte(`{"keys":[` + publicKey + `]}`), nil
 			}
@@ -131,7 +132,7 @@ func TestClientKeys(t *testing.T) {
 // listener's where there is no other.
 func TestMTLSConfig(t *testing.T) {
 	t.Parallel()
-	c, err := loadText(minimal+"tls: {cert: tls.crt, key: tls.key}\nmtls: {listen: 127.0.0.1:8445, public_url: 'https://mtls.example', client_ca: ca.pem}\n", false, "T", strong)
+	c, err := loadText(minimal+"tls: {cert: tls.crt, key: tls.key}\nmtls: {listen: 127.0.0.1:8445, public_url: 'https://mtls.example', client_ca: ca.pem}\n", false, "T", configtest.Strong)
 	if err != nil {
 		t.Fatal(err)
 	}

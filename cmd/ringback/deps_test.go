@@ -24,7 +24,8 @@ var rooms = map[string][]string{
 	"keys":             {},
 	"outbound":         {},
 	"audit":            {"consent", "keys"},
-	"ciba":             {"consent", "details", "keys", "outbound"},
+	"clients":          {"consent", "details", "keys", "outbound"},
+	"ciba":             {"clients", "consent", "details", "keys", "outbound"},
 	"approve":          {"consent", "details", "keys", "templates", "channels", "channels/content"},
 	"admin":            {"consent", "details", "keys", "audit"},
 	"channels":         {"outbound", "channels/content"},
@@ -35,7 +36,7 @@ var rooms = map[string][]string{
 	"templates":        {"consent", "details", "channels/content"},
 	"config":           {"consent", "details", "keys", "channels", "ciba", "admin", "templates"},
 	"cmd/ringback": {
-		"config", "details", "consent", "store", "keys", "outbound", "audit", "ciba", "approve", "admin",
+		"config", "details", "consent", "store", "keys", "outbound", "audit", "clients", "ciba", "approve", "admin",
 		"channels", "channels/fakes", "demo", "workers", "templates",
 	},
 

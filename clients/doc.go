@@ -1,0 +1,2 @@
+// Package clients is how a client proves who it is.
+package clients

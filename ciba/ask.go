@@ -13,6 +13,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"ringback/clients"
 	"ringback/consent"
 	"ringback/details"
 )
@@ -57,13 +58,13 @@ func (s *Server) bcAuthorize(c echo.Context) error {
 // ask stores what the form asks for and acknowledges it. Nothing is stored
 // when it returns an error, but for one that leaves open whether a write
 // reached the disk.
-func (s *Server) ask(ctx context.Context, who caller, f form) (*ack, error) {
+func (s *Server) ask(ctx context.Context, who clients.Caller, f form) (*ack, error) {
 	now, policy := s.cfg.Now().UTC(), s.cfg.Policy()
 	if err := mayAsk(who.Client); err != nil {
 		return nil, err
 	}
 	if who.Mode == consent.Push { // nobody comes for these tokens with a key
-		if err := needsKey(who); err != nil {
+		if err := who.CanBind(); err != nil {
 			return nil, err
 		}
 	}
@@ -80,13 +81,13 @@ func (s *Server) ask(ctx context.Context, who caller, f form) (*ack, error) {
 		return nil, err
 	}
 	req.Approver, req.Pseudonym = person.ID, s.cfg.Directory.Pseudonym(person.ID)
-	if req.ACR, err = assurance(f.get("acr_values"), req.Scope, list, s.cfg.Details, policy); err != nil {
+	if req.ACR, err = assurance(f.Get("acr_values"), req.Scope, list, s.cfg.Details, policy); err != nil {
 		return nil, err
 	}
 	if err := fits(req); err != nil {
 		return nil, err
 	}
-	if err := s.checkUserCode(ctx, who, person, f.get("user_code")); err != nil {
+	if err := s.checkUserCode(ctx, who, person, f.Get("user_code")); err != nil {
 		return nil, err
 	}
 	if err := s.submit(ctx, req, policy); err != nil {
@@ -102,29 +103,29 @@ func (s *Server) ask(ctx context.Context, who caller, f form) (*ack, error) {
 
 // parse makes a request of the form; approver, acr and id are still missing.
 // Parameters that mean nothing here are ignored (CIBA Core §7.2).
-func (s *Server) parse(who caller, f form, policy *consent.Policy, now time.Time) (*consent.Request, details.List, error) {
+func (s *Server) parse(who clients.Caller, f form, policy *consent.Policy, now time.Time) (*consent.Request, details.List, error) {
 	req := s.newRequest(who, policy, now)
 	if who.Mode != "" {
 		req.Mode = who.Mode
 	}
 	var err error
-	if req.Scope, err = scopes(f.get("scope"), who.Client, policy); err != nil {
+	if req.Scope, err = scopes(f.Get("scope"), who.Client, policy); err != nil {
 		return nil, nil, err
 	}
-	renewable(req, f.get("scope"), who.Client, policy)
+	renewable(req, f.Get("scope"), who.Client, policy)
 	list, err := s.describe(req, who.Client, f, policy)
 	if err == nil {
-		req.Bearers.NotificationToken, err = notificationToken(f.get("client_notification_token"), req.Mode)
+		req.Bearers.NotificationToken, err = notificationToken(f.Get("client_notification_token"), req.Mode)
 	}
 	return req, list, err
 }
 
 // newRequest begins a request of the caller, whose answer it polls for.
-func (s *Server) newRequest(who caller, policy *consent.Policy, now time.Time) *consent.Request {
+func (s *Server) newRequest(who clients.Caller, policy *consent.Policy, now time.Time) *consent.Request {
 	c := who.Client
 	req := &consent.Request{
 		V: consent.Version, Issuer: s.cfg.Issuer, Door: consent.DoorCIBA,
-		Client: consent.Party{ID: c.ID, Name: c.Name, Host: c.Host}, Binding: who.key,
+		Client: consent.Party{ID: c.ID, Name: c.Name, Host: c.Host}, Binding: who.Key,
 		Salt: make([]byte, saltSize), Mode: consent.Poll, Interval: interval, Narrowable: true, AskedAt: now,
 		GrantLifetime: seconds(or(policy.Lifetime.Token, defaultToken)),
 	}
@@ -145,18 +146,18 @@ func (s *Server) describe(req *consent.Request, c *consent.Client, f form, polic
 	if req.Resource, err = resource(f, c, policy); err != nil {
 		return nil, err
 	}
-	list, err := authorizationDetails(f.get("authorization_details"), c, s.cfg.Details)
+	list, err := authorizationDetails(f.Get("authorization_details"), c, s.cfg.Details)
 	if err != nil {
 		return nil, err
 	}
 	if len(list) > 0 {
 		req.Details = list.Canonical()
 	}
-	req.BindingMessage = f.get("binding_message")
+	req.BindingMessage = f.Get("binding_message")
 	if err := checkBindingMessage(req.BindingMessage); err != nil {
 		return nil, err
 	}
-	lifetime, err := requestLifetime(f.get("requested_expiry"), policy.Lifetime)
+	lifetime, err := requestLifetime(f.Get("requested_expiry"), policy.Lifetime)
 	req.ExpiresAt = req.AskedAt.Add(lifetime)
 	return list, err
 }

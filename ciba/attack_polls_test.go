@@ -34,7 +34,7 @@ func TestImpatientPolls(t *testing.T) {
 	h := open(t)
 	store := &counted{Store: h.Store}
 	door, err := ciba.NewServer(ciba.Config{
-		Issuer: h.url, Store: store, Directory: h.Store, Handles: keys.NewHandles(h.Root), Ring: h.ring, Details: h.reg,
+		Issuer: h.url, Store: store, Directory: h.Store, Handles: keys.NewHandles(h.Root), Ring: h.ring, Details: h.reg, Clients: h.config.Clients,
 		Policy: h.policy.Load, Now: h.now, Log: slog.New(slog.NewJSONHandler(h, nil)),
 	})
 	if err != nil {

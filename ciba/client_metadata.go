@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"ringback/clients"
 	"ringback/consent"
 	"ringback/details"
 )
@@ -127,7 +128,7 @@ func (m clientMetadata) about(c *consent.Client) error {
 	if id != c.ID {
 		return refuse(InvalidRequest, "client_id: must be %s, the client that is being changed", c.ID)
 	}
-	if secret != "" && checkSecret(c, secret) != nil {
+	if secret != "" && !clients.HasSecret(c, secret) {
 		return refuse(InvalidRequest, "client_secret: must be the present one, or be left out")
 	}
 	for _, name := range []string{"registration_access_token", "registration_client_uri", "client_id_issued_at", "client_secret_expires_at"} {
@@ -199,7 +200,7 @@ func (s *Server) mayCall(by, member, address string) error {
 		return refuse(InvalidClientMetadata, "%s: %v", member, err)
 	}
 	for _, t := range s.cfg.Registration.Tokens {
-		if t.Name == by && covers(t.Hosts, strings.ToLower(u.Hostname())) {
+		if t.Name == by && clients.Covers(t.Hosts, strings.ToLower(u.Hostname())) {
 			return nil
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"ringback/clients"
 	"ringback/consent"
 )
 
@@ -36,7 +37,7 @@ func ownClaims(req *consent.Request, key consent.Binding, at time.Time) *accessC
 	return &accessClaims{
 		Issuer: req.Issuer, Subject: req.Client.ID, Audience: req.Resource, ClientID: req.Client.ID,
 		IssuedAt: at.Unix(), Expiry: at.Unix() + int64(req.GrantLifetime), JTI: req.ID.String(),
-		Scope: strings.Join(req.Scope, " "), Details: req.Details, Confirmation: confirmationOf(key),
+		Scope: strings.Join(req.Scope, " "), Details: req.Details, Confirmation: clients.Confirm(key),
 	}
 }
 
@@ -45,18 +46,18 @@ func (c *accessClaims) unasked() bool { return strings.HasPrefix(c.JTI, unaskedJ
 
 // clientCredentials answers a request for a client's own token: with tokens
 // where policy needs nobody's yes, else with a deferral.
-func (s *Server) clientCredentials(ctx context.Context, who caller, f form) (*tokens, *deferral, error) {
+func (s *Server) clientCredentials(ctx context.Context, who clients.Caller, f form) (*tokens, *deferral, error) {
 	policy := s.cfg.Policy()
 	err := s.mayActAlone(ctx, who.Client)
 	if err == nil {
-		err = needsKey(who)
+		err = who.CanBind()
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	req := s.newRequest(who, policy, s.cfg.Now().UTC())
 	req.Grant = consent.GrantClientCredentials
-	if req.Scope, err = ownScopes(f.get("scope"), who.Client, policy); err != nil {
+	if req.Scope, err = ownScopes(f.Get("scope"), who.Client, policy); err != nil {
 		return nil, nil, err
 	}
 	list, err := s.describe(req, who.Client, f, policy)
@@ -65,7 +66,7 @@ func (s *Server) clientCredentials(ctx context.Context, who caller, f form) (*to
 		return nil, nil, err
 	case len(req.Scope) == 0 && len(list) == 0:
 		return nil, nil, refuse(InvalidScope, "scope: missing, name at least one, or send authorization_details")
-	case len(list) == 0 && f.get("acr_values") == "" && unattended(req.Scope, policy):
+	case len(list) == 0 && f.Get("acr_values") == "" && unattended(req.Scope, policy):
 		t, err := s.issue(ctx, req)
 		return t, nil, err
 	}
@@ -130,7 +131,7 @@ func (s *Server) issue(ctx context.Context, req *consent.Request) (*tokens, erro
 func revokedKey(c *accessClaims) string { return "revoked\x00" + c.JTI }
 
 // revokeUnasked revokes the caller's own live token.
-func (s *Server) revokeUnasked(ctx context.Context, who caller, c *accessClaims, id consent.ID) error {
+func (s *Server) revokeUnasked(ctx context.Context, who clients.Caller, c *accessClaims, id consent.ID) error {
 	first, err := s.cfg.Store.First(ctx, revokedKey(c))
 	if err == nil && first {
 		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "token revoked", slog.String("req", id.String()), slog.String("client", who.ID))
@@ -155,7 +156,7 @@ func (s *Server) registeredApprover(ctx context.Context, c *consent.Client) (*co
 // and the poll, registration, policy and the person's mind may have changed
 // (draft-ietf-oauth-deferred-token-response-01 §11.7). If not, the approval is
 // cancelled.
-func (s *Server) stillMay(ctx context.Context, who caller, st *consent.State) error {
+func (s *Server) stillMay(ctx context.Context, who clients.Caller, st *consent.State) error {
 	err := s.recheck(ctx, who.Client, st)
 	var e *Error
 	if !errors.As(err, &e) {

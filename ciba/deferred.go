@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"ringback/clients"
 	"ringback/consent"
 	"ringback/details"
 )
@@ -50,7 +51,7 @@ func handleOf(g consent.Grant) string {
 // mean nothing here are ignored
 // (draft-ietf-oauth-deferred-token-response-01 §5.1).
 func mayDefer(f form) bool {
-	return slices.Contains(strings.Fields(f.get("completion_mode")), "deferred")
+	return slices.Contains(strings.Fields(f.Get("completion_mode")), "deferred")
 }
 
 // mayCollect lets every client come for a deferred answer: whether it may have
@@ -59,7 +60,7 @@ func mayCollect(*consent.Client) error { return nil }
 
 // deferToPerson stores what the client asks its registered approver, and
 // answers with a deferral code.
-func (s *Server) deferToPerson(ctx context.Context, who caller, f form, req *consent.Request, list details.List, policy *consent.Policy) (*deferral, error) {
+func (s *Server) deferToPerson(ctx context.Context, who clients.Caller, f form, req *consent.Request, list details.List, policy *consent.Policy) (*deferral, error) {
 	person, err := s.registeredApprover(ctx, who.Client)
 	if err != nil {
 		return nil, err
@@ -70,13 +71,13 @@ func (s *Server) deferToPerson(ctx context.Context, who caller, f form, req *con
 	req.Approver, req.Pseudonym = person.ID, s.cfg.Directory.Pseudonym(person.ID)
 	if who.DeferredEndpoint != "" {
 		req.Mode = consent.Ping
-		if token := f.get("client_notification_token"); token != "" {
+		if token := f.Get("client_notification_token"); token != "" {
 			if req.Bearers.NotificationToken, err = checkNotificationToken(token); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if req.ACR, err = assurance(f.get("acr_values"), req.Scope, list, s.cfg.Details, policy); err != nil {
+	if req.ACR, err = assurance(f.Get("acr_values"), req.Scope, list, s.cfg.Details, policy); err != nil {
 		return nil, err
 	}
 	if err := fits(req); err != nil {
@@ -97,13 +98,13 @@ func (s *Server) deferToPerson(ctx context.Context, who caller, f form, req *con
 // cancelDeferral takes back what was asked for by a deferral code
 // (draft-ietf-oauth-deferred-token-response-01 §8.2). Another client's changes
 // nothing, and is answered like one of the caller's.
-func (s *Server) cancelDeferral(ctx context.Context, who caller, id consent.ID) error {
+func (s *Server) cancelDeferral(ctx context.Context, who clients.Caller, id consent.ID) error {
 	st, err := s.owned(ctx, who, id)
 	if errors.Is(err, errForeign) {
 		return nil
 	}
 	if err == nil {
-		err = mayRedeem(who, st.Request.Binding)
+		err = who.MayCollect(st.Request.Binding)
 	}
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"ringback/clients"
 	"ringback/consent"
 	"ringback/keys"
 )
@@ -64,13 +65,7 @@ func (s *Server) discovery(c echo.Context) error {
 }
 
 func (s *Server) metadata(p *consent.Policy) *metadata {
-	methods := []string{consent.MethodBasic, consent.MethodPost, consent.MethodPrivateKeyJWT}
-	if m := s.cfg.MTLS; m != nil {
-		methods = append(methods, consent.MethodSelfSignedTLS)
-		if m.ClientCAs != nil {
-			methods = append(methods, consent.MethodTLS)
-		}
-	}
+	methods, mtls := s.cfg.Clients.Methods(), s.cfg.Clients.MTLS()
 	m := &metadata{
 		Issuer:                s.cfg.Issuer,
 		TokenEndpoint:         s.base + pathToken,
@@ -85,15 +80,15 @@ func (s *Server) metadata(p *consent.Policy) *metadata {
 		GrantTypes:            grantTypes,
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgs:           []string{keys.ES256, keys.PS256},
-		AssertionAlgs:         allAlgs, RequestAlgs: allAlgs, ProofAlgs: allAlgs,
-		CertificateBound: s.mtls != "", RequestParameter: true,
+		AssertionAlgs:         clients.Algs, RequestAlgs: clients.Algs, ProofAlgs: clients.Algs,
+		CertificateBound: mtls != "", RequestParameter: true,
 		TokenAuthMethods: methods, InspectAuthMethods: methods, RevokeAuthMethods: methods,
 		DetailsTypes:     append([]string{}, s.cfg.Details.Names()...),
 		deferredMetadata: deferredSupported,
 		Claims:           []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "at_hash", "urn:openid:params:jwt:claim:auth_req_id"},
 	}
-	if s.mtls != "" {
-		m.Aliases = &aliases{s.mtls + pathToken, s.mtls + pathIntrospect, s.mtls + pathRevoke, s.mtls + pathBackchannel}
+	if mtls != "" {
+		m.Aliases = &aliases{mtls + pathToken, mtls + pathIntrospect, mtls + pathRevoke, mtls + pathBackchannel}
 	}
 	m.ClientDocuments = p.Documents != nil
 	if s.cfg.Registration != nil {

@@ -8,30 +8,32 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"ringback/clients"
 	"ringback/consent"
 )
 
 // Code is the value of "error" in a response.
-type Code string
+type Code = clients.Code
 
 // What an agent may be told: RFC 6749 §5.2, CIBA Core §11 to §13, RFC 8707 §2,
 // RFC 9396 §5, RFC 9449 §5 and §8, RFC 7591 §3.2.2, RFC 6750 §3.1.
 const (
-	InvalidRequest          Code = "invalid_request"
-	InvalidClient           Code = "invalid_client"
-	InvalidGrant            Code = "invalid_grant"
+	InvalidRequest               = clients.InvalidRequest
+	InvalidClient                = clients.InvalidClient
+	InvalidGrant                 = clients.InvalidGrant
 	InvalidScope            Code = "invalid_scope"
 	InvalidTarget           Code = "invalid_target"
 	InvalidDetails          Code = "invalid_authorization_details"
 	InvalidBindingMessage   Code = "invalid_binding_message"
 	UnauthorizedClient      Code = "unauthorized_client"
 	UnsupportedGrantType    Code = "unsupported_grant_type"
-	InvalidDPoPProof        Code = "invalid_dpop_proof"
-	UseDPoPNonce            Code = "use_dpop_nonce"
+	InvalidDPoPProof             = clients.InvalidDPoPProof
+	UseDPoPNonce                 = clients.UseDPoPNonce
 	UnsupportedResponseType Code = "unsupported_response_type"
 	InvalidClientMetadata   Code = "invalid_client_metadata"
 	InvalidRedirectURI      Code = "invalid_redirect_uri"
@@ -69,6 +71,7 @@ type Error struct {
 	Status      int           // 0: what the code says
 	RetryAfter  time.Duration // header Retry-After, rounded up to seconds; 0: none
 	Allow       string        // header Allow of a 405
+	Nonce       string        // header DPoP-Nonce
 	Challenge   string        // header WWW-Authenticate of a 401; empty: that for clients' secrets
 }
 
@@ -114,7 +117,7 @@ func isInteractionID(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		if nibble(s[i]) > 15 && s[i] != '-' {
+		if strings.IndexByte("0123456789abcdefABCDEF-", s[i]) < 0 {
 			return false
 		}
 	}
@@ -141,6 +144,9 @@ func (s *Server) writeError(c echo.Context, err error) error {
 	if e.Allow != "" {
 		h.Set("Allow", e.Allow)
 	}
+	if e.Nonce != "" {
+		h.Set("DPoP-Nonce", e.Nonce)
+	}
 	body := make([]byte, 0, 256)
 	body = append(body, `{"error":"`...)
 	body = append(body, e.Code...)
@@ -154,13 +160,17 @@ func (s *Server) writeError(c echo.Context, err error) error {
 // told.
 func (s *Server) readable(ctx context.Context, err error) *Error {
 	var e *Error
+	var unproven *clients.Error
+	if errors.As(err, &unproven) {
+		err = &Error{Code: unproven.Code, Description: unproven.Description, Nonce: unproven.Nonce}
+	}
 	switch {
 	case errors.As(err, &e):
 		if e.Code == InvalidClient {
 			s.cfg.Log.InfoContext(ctx, "client refused", slog.String("code", string(e.Code)), slog.String("err", e.Description))
 		}
 		return e
-	case ctx.Err() != nil: // nobody reads this, or the program is stopping
+	case errors.Is(err, clients.ErrBusy), ctx.Err() != nil: // of the latter nobody reads this, or the program is stopping
 		return errBusy
 	case errors.Is(err, consent.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		s.cfg.Log.WarnContext(ctx, "agent turned away", slog.Any("err", err))

@@ -7,7 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"unicode/utf8"
+
+	"ringback/clients"
 )
 
 const (
@@ -19,14 +20,14 @@ const (
 	maxParams = 64
 )
 
-// form is a parsed body. It has every name once; parameters without a value
+// form is a parsed body, a clients.Form. It has every name once; parameters without a value
 // count as absent (RFC 6749 §3.2).
 type form []param
 
 type param struct{ name, value string }
 
 // get returns the value of a parameter, "" when it is absent.
-func (f form) get(name string) string {
+func (f form) Get(name string) string {
 	for i := range f {
 		if f[i].name == name {
 			return f[i].value
@@ -98,11 +99,11 @@ func parseForm(body string) (form, error) {
 			continue
 		}
 		rawName, rawValue, _ := strings.Cut(pair, "=")
-		name, ok := unescape(rawName)
+		name, ok := clients.FormDecode(rawName)
 		if !ok {
 			return nil, refuse(InvalidRequest, "a parameter's name is not percent-encoded UTF-8 without NULs")
 		}
-		value, ok := unescape(rawValue)
+		value, ok := clients.FormDecode(rawValue)
 		if !ok {
 			return nil, refuse(InvalidRequest, "%.64s: the value is not percent-encoded UTF-8 without NULs", name)
 		}
@@ -133,60 +134,4 @@ func (f form) has(name string) bool {
 		}
 	}
 	return false
-}
-
-// unescape undoes percent-encoding and reports whether the result is UTF-8
-// without NULs.
-func unescape(s string) (string, bool) {
-	plain := true
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '%' || c == '+':
-			plain = false
-		case c == 0 || c >= utf8.RuneSelf:
-			plain = false
-		}
-	}
-	if plain {
-		return s, true
-	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch c {
-		case '+':
-			c = ' '
-		case '%':
-			if i+2 >= len(s) {
-				return "", false
-			}
-			hi, lo := nibble(s[i+1]), nibble(s[i+2])
-			if hi|lo > 15 {
-				return "", false
-			}
-			c = hi<<4 | lo
-			i += 2
-		}
-		if c == 0 {
-			return "", false
-		}
-		out = append(out, c)
-	}
-	if !utf8.Valid(out) {
-		return "", false
-	}
-	return string(out), true
-}
-
-// nibble returns the value of a hexadecimal digit, 255 for anything else.
-func nibble(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 255
 }

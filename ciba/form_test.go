@@ -104,8 +104,8 @@ func TestReadForm(t *testing.T) {
 			if (err == nil) != tt.ok {
 				t.Errorf("%s: readForm(…) = %v, want ok %v", tt.name, err, tt.ok)
 			}
-			if want, _ := strings.CutPrefix(tt.body, "a="); tt.ok && f.get("a") != want {
-				t.Errorf("%s: readForm(…) lost something: %d bytes of %d", tt.name, len(f.get("a")), len(want))
+			if want, _ := strings.CutPrefix(tt.body, "a="); tt.ok && f.Get("a") != want {
+				t.Errorf("%s: readForm(…) lost something: %d bytes of %d", tt.name, len(f.Get("a")), len(want))
 			}
 		}
 	}
@@ -136,7 +136,7 @@ func FuzzParseForm(f *testing.F) {
 			t.Errorf("parseForm(%q) has %d names, want %d", body, len(got), len(want))
 		}
 		for _, p := range got {
-			if len(want[p.name]) != 1 || want.Get(p.name) != p.value || got.get(p.name) != p.value {
+			if len(want[p.name]) != 1 || want.Get(p.name) != p.value || got.Get(p.name) != p.value {
 				t.Errorf("parseForm(%q)[%q] = %q, want %q", body, p.name, p.value, want[p.name])
 			}
 			if !utf8.ValidString(p.name+p.value) || strings.Contains(p.name+p.value, "\x00") {

@@ -1,7 +1,6 @@
 package ciba
 
 import (
-	"crypto/x509"
 	"encoding/json"
 	"testing"
 	"time"
@@ -51,7 +50,6 @@ func TestClaimsStay(t *testing.T) {
 		{"match code", string(s.matchCode(req.ID)), "1899"},
 		{"another match code", string(s.matchCode(consent.ID{})), "4994"},
 		{"first refresh token", s.refreshToken(req, 1), "AQEAAAAAAAAAAAAAAAAAAA8AAAFXqYFINy9J8m7lStj1CqeC"},
-		{"certificate", string(certificateBinding(&x509.Certificate{Raw: []byte("certificate")})), "x5t#S256:A9Zt0Ig1wco_EozOrNHzGslBYwlrIPRFroQoW8CDLXI"},
 		{"revoked", revokedKey(&accessClaims{JTI: unaskedJTI + "x"}), "revoked\x00unasked.x"},
 		{"types", typeAccess + " " + typeID, "at+jwt JWT"},
 	} {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"ringback/clients"
 	"ringback/consent"
 )
 
@@ -30,7 +31,7 @@ func (s *Server) introspect(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	token := f.get("token")
+	token := f.Get("token")
 	if token == "" {
 		return refuse(InvalidRequest, "token: missing, send the access token or the refresh token")
 	}
@@ -41,7 +42,7 @@ func (s *Server) introspect(c echo.Context) error {
 	return answer(c, http.StatusOK, i)
 }
 
-func (s *Server) inspect(ctx context.Context, who caller, token string) (any, error) {
+func (s *Server) inspect(ctx context.Context, who clients.Caller, token string) (any, error) {
 	if id, n, ok := s.cfg.Handles.ParseRefreshToken(token); ok {
 		return s.inspectRefresh(ctx, who, id, n)
 	}
@@ -53,13 +54,13 @@ func (s *Server) inspect(ctx context.Context, who caller, token string) (any, er
 	if err != nil || !live {
 		return &introspection{}, err
 	}
-	return &introspection{true, tokenType(c.Confirmation), c}, nil
+	return &introspection{true, c.Confirmation.TokenType(), c}, nil
 }
 
 // isLive reports whether a token that has not ended was issued and not revoked,
 // to a client that is still there.
 func (s *Server) isLive(ctx context.Context, c *accessClaims, id consent.ID) (bool, error) {
-	if !isAddress(c.ClientID) { // elsewhere its document would have to be asked for
+	if !clients.IsAddress(c.ClientID) { // elsewhere its document would have to be asked for
 		if _, err := s.cfg.Directory.Client(ctx, c.ClientID); errors.Is(err, consent.ErrNotFound) {
 			return false, nil
 		} else if err != nil {
@@ -79,7 +80,7 @@ func (s *Server) isLive(ctx context.Context, c *accessClaims, id consent.ID) (bo
 
 // mayInspect reports whether the token was issued to the caller, or is for a
 // resource whose tokens the caller may inspect.
-func (s *Server) mayInspect(who caller, c *accessClaims) bool {
+func (s *Server) mayInspect(who clients.Caller, c *accessClaims) bool {
 	return c.ClientID == who.ID || slices.Contains(s.cfg.Policy().Resources[c.Audience].IntrospectBy, who.ID)
 }
 
@@ -107,7 +108,7 @@ func (s *Server) revoke(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	token := f.get("token")
+	token := f.Get("token")
 	if token == "" {
 		return refuse(InvalidRequest, "token: missing, send an access token, a refresh token, an auth_req_id or a deferral_code")
 	}
@@ -127,7 +128,7 @@ func (s *Server) revoke(c echo.Context) error {
 	return writeJSON(c, http.StatusOK, nil) // also for what is no token of ours (RFC 7009 §2.2)
 }
 
-func (s *Server) revokeAccess(ctx context.Context, who caller, c *accessClaims, id consent.ID) error {
+func (s *Server) revokeAccess(ctx context.Context, who clients.Caller, c *accessClaims, id consent.ID) error {
 	if c.ClientID != who.ID {
 		return errOthers
 	}
@@ -145,7 +146,7 @@ var errOthers = &Error{Code: InvalidGrant, Description: "token: was issued to an
 
 // revokeGranted revokes what was granted to the caller, unless the token is
 // over that was sent and none can follow it.
-func (s *Server) revokeGranted(ctx context.Context, who caller, id consent.ID, live bool) error {
+func (s *Server) revokeGranted(ctx context.Context, who clients.Caller, id consent.ID, live bool) error {
 	st, err := s.cfg.Store.Get(ctx, id)
 	switch {
 	case errors.Is(err, consent.ErrNotFound): // aged out, or its person was erased
@@ -171,10 +172,10 @@ func (s *Server) revokeAll(ctx context.Context, st *consent.State, by string) er
 }
 
 // takeBack takes back what was asked for by an auth_req_id.
-func (s *Server) takeBack(ctx context.Context, who caller, id consent.ID) error {
+func (s *Server) takeBack(ctx context.Context, who clients.Caller, id consent.ID) error {
 	st, err := s.owned(ctx, who, id)
 	if err == nil {
-		err = mayRedeem(who, st.Request.Binding)
+		err = who.MayCollect(st.Request.Binding)
 	}
 	if err != nil {
 		return err
@@ -184,7 +185,7 @@ func (s *Server) takeBack(ctx context.Context, who caller, id consent.ID) error 
 
 // cancel withdraws a pending request and cancels an approval that was not
 // redeemed. What has ended stays as it is.
-func (s *Server) cancel(ctx context.Context, who caller, st *consent.State) error {
+func (s *Server) cancel(ctx context.Context, who clients.Caller, st *consent.State) error {
 	var err error
 	now := s.cfg.Now()
 	if st.Overdue(now) {
@@ -203,7 +204,7 @@ func (s *Server) cancel(ctx context.Context, who caller, st *consent.State) erro
 }
 
 // withdraw takes a pending request back for the client that made it.
-func (s *Server) withdraw(ctx context.Context, st *consent.State, who caller, now time.Time) error {
+func (s *Server) withdraw(ctx context.Context, st *consent.State, who clients.Caller, now time.Time) error {
 	d, err := consent.Decide(st, consent.Evidence{
 		Verb: consent.Withdrawn, By: who.ID, Means: consent.ByClient, Nonce: rand.Text(),
 	}, s.cfg.Details, now)

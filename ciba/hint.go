@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode"
 
+	"ringback/clients"
 	"ringback/consent"
 	"ringback/details"
 )
@@ -35,7 +36,7 @@ type hint struct {
 
 // approver finds the person that the one hint of the form names (CIBA Core
 // §7.1) and checks that the client may name that person.
-func (s *Server) approver(ctx context.Context, who caller, f form) (*consent.Person, error) {
+func (s *Server) approver(ctx context.Context, who clients.Caller, f form) (*consent.Person, error) {
 	h, err := s.hint(ctx, who, f)
 	if err != nil {
 		return nil, err
@@ -58,8 +59,8 @@ func (s *Server) approver(ctx context.Context, who caller, f form) (*consent.Per
 }
 
 // hint reads whichever hint there is.
-func (s *Server) hint(ctx context.Context, who caller, f form) (hint, error) {
-	login, idToken, token := f.get("login_hint"), f.get("id_token_hint"), f.get("login_hint_token")
+func (s *Server) hint(ctx context.Context, who clients.Caller, f form) (hint, error) {
+	login, idToken, token := f.Get("login_hint"), f.Get("id_token_hint"), f.Get("login_hint_token")
 	given := 0
 	for _, v := range [...]string{login, idToken, token} {
 		if v != "" {
@@ -191,7 +192,7 @@ func (s *Server) plain(iss string) string {
 
 // idTokenHint reads an ID token that we issued to the client (CIBA Core §7.1).
 // One that has ended serves for a while.
-func (s *Server) idTokenHint(who caller, token string) (hint, error) {
+func (s *Server) idTokenHint(who clients.Caller, token string) (hint, error) {
 	bad := refuse(InvalidRequest, "id_token_hint: must be an ID token that this service issued to the client within the last 90 days")
 	payload, err := s.cfg.Ring.Verify(token, typeID)
 	if err != nil {

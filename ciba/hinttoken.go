@@ -4,77 +4,55 @@ import (
 	"context"
 	"slices"
 
-	"ringback/keys"
+	"ringback/clients"
 )
 
-// hintTypes are the typ values of a login_hint_token. That of an access token
-// or a client's assertion is not among them.
-var hintTypes = []string{"", "JWT"}
-
-// hintClaims are those of a login_hint_token.
-type hintClaims struct {
-	proofClaims
-	SubjectID []byte // sub_id (RFC 9493 §4.1): JSON
-}
-
-func (c *hintClaims) claim(name, value []byte) error {
-	if string(name) == "sub_id" {
-		c.SubjectID = value
-	}
-	return c.proofClaims.claim(name, value)
-}
+// hintTokens are signed by others than clients. Neither the typ of an access
+// token nor that of a client's assertion is among theirs.
+var hintTokens = &clients.Kind{Name: "login_hint_token", Code: InvalidRequest, Types: []string{"", "JWT"}, Use: "hint"}
 
 // hintToken reads a hint that somebody whom policy trusts has signed (CIBA Core
 // §7.1), and uses it up. The person is that of sub_id, else of sub.
-func (s *Server) hintToken(ctx context.Context, who caller, token string) (hint, error) {
+func (s *Server) hintToken(ctx context.Context, who clients.Caller, token string) (hint, error) {
 	issuers := s.cfg.Policy().HintIssuers
 	if len(issuers) == 0 {
-		return hint{}, refuse(InvalidRequest, "login_hint_token: not supported here, use login_hint or id_token_hint")
+		return hint{}, hintTokens.Refuse("not supported here, use login_hint or id_token_hint")
 	}
-	iss, _ := unverified(token)
+	iss, _ := clients.Unverified(token)
 	from, ok := issuers[iss]
 	if !ok {
-		return hint{}, refuse(InvalidRequest, "login_hint_token: not a JWT, or its iss is nobody whose hints count here")
+		return hint{}, hintTokens.Refuse("not a JWT, or its iss is nobody whose hints count here")
 	}
-	signed, err := verifyBy(func(newest bool) (*keys.PublicKeys, error) {
-		if from.JWKSURI == "" {
-			return s.keySets.parse(from.JWKS)
-		}
-		return s.remoteKeys.get(ctx, from.JWKSURI, who.ID, newest)
-	}, token, algs(who.Client, ""), hintTypes)
-	if err != nil {
-		return hint{}, refused(InvalidRequest, "login_hint_token", unfetched(InvalidRequest, "login_hint_token: the keys of its iss are", err))
-	}
-	var c hintClaims
-	if err := signed.Payload.Each(c.claim); err != nil {
-		return hint{}, refuse(InvalidRequest, "login_hint_token: a registered claim has another form than RFC 7519 says")
-	}
-	if err := s.checkHint(&c); err != nil {
-		return hint{}, err
-	}
-	h, err := subjectOf(&c, s.isOurs)
+	signed, err := s.cfg.Clients.VerifyHint(ctx, hintTokens, &from, who.Client, token)
 	if err != nil {
 		return hint{}, err
 	}
-	return h, s.useUp(ctx, who.Client, InvalidRequest, "login_hint_token", "hint\x00"+iss+"\x00"+c.JTI, c.Expiry.Add(behindUs))
+	if err := s.checkHint(signed); err != nil {
+		return hint{}, err
+	}
+	h, err := subjectOf(signed, s.isOurs)
+	if err != nil {
+		return hint{}, err
+	}
+	return h, s.cfg.Clients.UseUp(ctx, hintTokens, who.Client, signed)
 }
 
 // checkHint checks the claims that every login_hint_token has. That it has
 // expired is said only of one that was good before.
-func (s *Server) checkHint(c *hintClaims) error {
-	now := s.cfg.Now()
+func (s *Server) checkHint(p *clients.Claims) error {
+	now, bad := s.cfg.Now(), hintTokens.Refuse
 	switch {
-	case !slices.Equal(c.Audience, s.names[:1]):
-		return refuse(InvalidRequest, "login_hint_token: aud must be %s", s.cfg.Issuer)
-	case c.JTI == "" || len(c.JTI) > maxJTI:
-		return refuse(InvalidRequest, "login_hint_token: jti must be there, with at most %d bytes", maxJTI)
-	case c.Expiry.IsZero() || c.IssuedAt.IsZero():
-		return refuse(InvalidRequest, "login_hint_token: exp and iat must be there")
-	case c.Expiry.After(now.Add(longestProof)):
-		return refuse(InvalidRequest, "login_hint_token: exp must be at most 60 minutes ahead")
-	case c.NotBefore.After(now.Add(aheadOfUs)), c.IssuedAt.After(now.Add(aheadOfUs)):
-		return refuse(InvalidRequest, "login_hint_token: nbf or iat lies in the future, check the clock")
-	case !now.Before(c.Expiry.Add(behindUs)):
+	case !slices.Equal(p.Audience, []string{s.cfg.Issuer}):
+		return bad("aud must be %s", s.cfg.Issuer)
+	case !p.Named():
+		return bad(clients.NoJTI)
+	case p.Expiry.IsZero() || p.IssuedAt.IsZero():
+		return bad("exp and iat must be there")
+	case p.Expiry.After(now.Add(clients.Longest)):
+		return bad("exp must be at most 60 minutes ahead")
+	case p.Early(now):
+		return bad(clients.Early)
+	case p.Over(now):
 		return refuse(ExpiredLoginHintToken, "login_hint_token: has expired, get a new one")
 	}
 	return nil
@@ -82,7 +60,7 @@ func (s *Server) checkHint(c *hintClaims) error {
 
 // subjectOf reads whom a hint names: sub_id in one of the formats of
 // [parseHint], else sub.
-func subjectOf(c *hintClaims, isOurs func(iss string) bool) (hint, error) {
+func subjectOf(c *clients.Claims, isOurs func(iss string) bool) (hint, error) {
 	var h hint
 	var err error
 	switch id := c.SubjectID; {

@@ -22,6 +22,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"ringback/ciba"
+	"ringback/clients"
 	"ringback/consent"
 	"ringback/details"
 	"ringback/keys"
@@ -127,13 +128,13 @@ func keeping(t testing.TB, in func(*store.Config), cfg outbound.Config, extra ..
 	})
 	log := slog.New(slog.NewJSONHandler(h, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	h.House = storetest.New(t, func(c *store.Config) { c.Dev, c.Now, c.Log = true, h.now, log }, in)
-	clients := append([]consent.Client{
+	registered := append([]consent.Client{
 		client("agent"), client("other"),
 		client("pinged", func(c *consent.Client) {
 			c.Mode, c.NotificationEndpoint = consent.Ping, "https://pinged.example/cb"
 		}),
 	}, extra...)
-	if err := h.SetFile(clients, people, nil); err != nil {
+	if err := h.SetFile(registered, people, nil); err != nil {
 		t.Fatal(err)
 	}
 	var err error
@@ -164,9 +165,14 @@ func keeping(t testing.TB, in func(*store.Config), cfg outbound.Config, extra ..
 	})
 	cas := x509.NewCertPool()
 	cas.AddCert(h.ca.Leaf)
+	handles := keys.NewHandles(h.Root)
+	who := clients.New(clients.Config{
+		Issuer: h.url, Endpoints: ciba.Audiences, MTLS: &clients.MTLS{URL: h.mtls.URL, ClientCAs: cas}, Directory: h.Store, Uses: h.Store,
+		Handles: handles, Policy: h.policy.Load, Outbound: out, Dev: true, Now: h.now, Log: log,
+	})
 	h.config = ciba.Config{
-		Issuer: h.url, Store: h.Store, Directory: h.Store, Handles: keys.NewHandles(h.Root), Ring: h.ring, Details: h.reg,
-		MTLS: &ciba.MTLS{URL: h.mtls.URL, ClientCAs: cas}, Outbound: out, Policy: h.policy.Load, Ready: h.isReady, Dev: true, Now: h.now, Log: log,
+		Issuer: h.url, Store: h.Store, Directory: h.Store, Handles: handles, Ring: h.ring, Details: h.reg,
+		Clients: who, Outbound: out, Policy: h.policy.Load, Ready: h.isReady, Dev: true, Now: h.now, Log: log,
 	}
 	if h.door, err = ciba.NewServer(h.config); err != nil {
 		t.Fatal(err)

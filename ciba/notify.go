@@ -30,7 +30,7 @@ const (
 func (s *Server) Notify(ctx context.Context, st *consent.State, n int) consent.Notified {
 	out := consent.Notified{V: consent.Version, N: n, Done: true}
 	req := st.Request
-	c, err := s.client(ctx, req.Client.ID)
+	c, err := s.cfg.Clients.Client(ctx, req.Client.ID)
 	switch {
 	case errors.Is(err, consent.ErrNotFound):
 		out.Code = "client_removed"
@@ -62,7 +62,7 @@ func endpoint(c *consent.Client, req *consent.Request) string {
 // Host is that of the endpoint where the client is told of a request: a client,
 // or several, must not hold up others by one that hangs.
 func (s *Server) Host(ctx context.Context, st *consent.State) string {
-	c, err := s.client(ctx, st.Request.Client.ID)
+	c, err := s.cfg.Clients.Client(ctx, st.Request.Client.ID)
 	if err != nil {
 		return ""
 	}

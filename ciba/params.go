@@ -69,8 +69,8 @@ func inScope(c *consent.Client, name string) bool {
 // resource reads resource (RFC 8707 §2): the audience of the token. The
 // client's default stands when it is absent. Some clients send it as audience.
 func resource(f form, c *consent.Client, p *consent.Policy) (string, error) {
-	text := f.get("resource")
-	if other := f.get("audience"); text == "" {
+	text := f.Get("resource")
+	if other := f.Get("audience"); text == "" {
 		text = other
 	} else if other != "" && other != text {
 		return "", refuse(InvalidTarget, "audience: differs from resource, send one of them")
@@ -100,7 +100,7 @@ func resource(f form, c *consent.Client, p *consent.Policy) (string, error) {
 // (RFC 8707 §2.2).
 func isFor(f form, req *consent.Request) error {
 	for _, name := range [...]string{"resource", "audience"} {
-		if text := f.get(name); text != "" && text != req.Resource {
+		if text := f.Get(name); text != "" && text != req.Resource {
 			return refuse(InvalidTarget, "%s: not the one that the token is for, leave it out here", name)
 		}
 	}
@@ -215,4 +215,15 @@ func isB64Token(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// mayAsk reports why the client cannot use the CIBA grant (CIBA Core §4).
+func mayAsk(c *consent.Client) error {
+	if c.Mode == consent.Push && !pushes(c) {
+		return refuse(UnauthorizedClient, "the profile %s has no delivery mode push, register poll or ping", c.Profile)
+	}
+	if len(c.GrantTypes) == 0 || slices.Contains(c.GrantTypes, GrantCIBA) { // none: registered for nothing else
+		return nil
+	}
+	return refuse(UnauthorizedClient, "the client is not registered for grant type %s", GrantCIBA)
 }

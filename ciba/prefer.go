@@ -1,6 +1,7 @@
 package ciba
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -51,17 +52,6 @@ func cutPreference(line string) (one, rest string) {
 // digits reads a decimal number without sign; what does not fit becomes a
 // large number.
 func digits(s string) (int, bool) {
-	if s == "" || len(s) > 64 {
-		return 0, false
-	}
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return 0, false
-		}
-	}
-	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil {
-		return 1<<31 - 1, true
-	}
-	return int(n), true
+	n, err := strconv.ParseUint(s, 10, 31)
+	return int(n), len(s) <= 64 && (err == nil || errors.Is(err, strconv.ErrRange))
 }

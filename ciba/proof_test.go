@@ -240,7 +240,7 @@ func TestSenderKeyElsewhere(t *testing.T) {
 	h := open(t)
 	key := newSigner(t, "ES256", "k")
 	door, err := ciba.NewServer(ciba.Config{
-		Issuer: h.url, Store: blind{h.Store}, Directory: h.Store, Handles: keys.NewHandles(h.Root), Ring: h.ring, Details: h.reg,
+		Issuer: h.url, Store: blind{h.Store}, Directory: h.Store, Handles: keys.NewHandles(h.Root), Ring: h.ring, Details: h.reg, Clients: h.config.Clients,
 		Policy: h.policy.Load, Dev: true, Now: h.now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"ringback/clients"
 	"ringback/consent"
 )
 
@@ -36,7 +37,7 @@ type pushedError struct {
 // push makes the n-th attempt to send the client what its request came to.
 func (s *Server) push(ctx context.Context, c *consent.Client, st *consent.State, n int) (done bool, code string, delay int) {
 	req := st.Request
-	if c.Mode != consent.Push || mayAsk(c) != nil || needsKey(caller{c, req.Binding}) != nil || endpoint(c, req) == "" || req.Bearers.NotificationToken == "" {
+	if c.Mode != consent.Push || mayAsk(c) != nil || (clients.Caller{Client: c, Key: req.Binding}).CanBind() != nil || endpoint(c, req) == "" || req.Bearers.NotificationToken == "" {
 		return true, "not_pushed", 0
 	}
 	v, err := s.pushBody(ctx, c, st)
@@ -59,7 +60,7 @@ func (s *Server) push(ctx context.Context, c *consent.Client, st *consent.State,
 func (s *Server) pushBody(ctx context.Context, c *consent.Client, st *consent.State) (any, error) {
 	req, handle := st.Request, s.cfg.Handles.AuthReqID(st.Request.ID)
 	if st.Status() == consent.StatusApproved {
-		t, err := s.redeem(ctx, caller{c, req.Binding}, st, handle)
+		t, err := s.redeem(ctx, clients.Caller{Client: c, Key: req.Binding}, st, handle)
 		if err == nil {
 			return &pushed{handle, t}, nil
 		}

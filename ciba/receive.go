@@ -6,28 +6,24 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+
+	"ringback/clients"
 )
 
 // receive reads a POST: method, readiness, form, client, sender's key, in this
 // order.
-func (s *Server) receive(c echo.Context) (caller, form, error) {
+func (s *Server) receive(c echo.Context) (who clients.Caller, f form, err error) {
 	r := c.Request()
 	if r.Method != http.MethodPost {
-		return caller{}, nil, refuseMethod(http.MethodPost)
+		return who, nil, refuseMethod(http.MethodPost)
 	}
 	if s.cfg.Ready != nil && s.cfg.Ready() != nil {
-		return caller{}, nil, errBusy
+		return who, nil, errBusy
 	}
-	f, err := readForm(r)
-	if err != nil {
-		return caller{}, nil, err
+	if f, err = readForm(r); err == nil {
+		who, err = s.cfg.Clients.Authenticate(r, f)
 	}
-	client, err := s.authenticate(r.Context(), r, f)
-	if err != nil {
-		return caller{}, nil, err
-	}
-	key, err := s.senderKey(c, client)
-	return caller{client, key}, f, err
+	return who, f, err
 }
 
 // refuseMethod is the answer to another method than those that allow names.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"time"
 
+	"ringback/clients"
 	"ringback/consent"
 	"ringback/keys"
 )
@@ -26,21 +27,21 @@ const (
 
 // accessClaims are those of an access token (RFC 9068 §2.2, RFC 9396 §9).
 type accessClaims struct {
-	Issuer        string          `json:"iss"`
-	Subject       string          `json:"sub"`
-	Audience      string          `json:"aud"`
-	ClientID      string          `json:"client_id"`
-	IssuedAt      int64           `json:"iat"`
-	Expiry        int64           `json:"exp"`
-	JTI           string          `json:"jti"` // the request's id, which opens nothing
-	Scope         string          `json:"scope,omitempty"`
-	Details       json.RawMessage `json:"authorization_details,omitempty"`
-	ACR           string          `json:"acr,omitempty"`
-	AMR           []string        `json:"amr,omitempty"`
-	AuthTime      int64           `json:"auth_time,omitempty"`
-	GrantedDigest consent.Digest  `json:"granted_digest,omitzero"`
-	Approval      *approval       `json:"ringback_approval,omitempty"` // of a client's own token, instead of the four above
-	Confirmation  *confirmation   `json:"cnf,omitempty"`
+	Issuer        string                `json:"iss"`
+	Subject       string                `json:"sub"`
+	Audience      string                `json:"aud"`
+	ClientID      string                `json:"client_id"`
+	IssuedAt      int64                 `json:"iat"`
+	Expiry        int64                 `json:"exp"`
+	JTI           string                `json:"jti"` // the request's id, which opens nothing
+	Scope         string                `json:"scope,omitempty"`
+	Details       json.RawMessage       `json:"authorization_details,omitempty"`
+	ACR           string                `json:"acr,omitempty"`
+	AMR           []string              `json:"amr,omitempty"`
+	AuthTime      int64                 `json:"auth_time,omitempty"`
+	GrantedDigest consent.Digest        `json:"granted_digest,omitzero"`
+	Approval      *approval             `json:"ringback_approval,omitempty"` // of a client's own token, instead of the four above
+	Confirmation  *clients.Confirmation `json:"cnf,omitempty"`
 }
 
 // idClaims are those of an ID token (OpenID Connect Core §2, CIBA Core §10.3.1).
@@ -87,7 +88,7 @@ func accessClaimsOf(req *consent.Request, d *consent.Decision, key consent.Bindi
 
 // redeem settles an approved request and signs its tokens. The first writer
 // settles; nothing is signed that is not settled.
-func (s *Server) redeem(ctx context.Context, who caller, st *consent.State, handle string) (*tokens, error) {
+func (s *Server) redeem(ctx context.Context, who clients.Caller, st *consent.State, handle string) (*tokens, error) {
 	now := s.cfg.Now()
 	if err := ctx.Err(); err != nil { // a caller that has gone is not settled for
 		return nil, err
@@ -103,9 +104,9 @@ func (s *Server) redeem(ctx context.Context, who caller, st *consent.State, hand
 			return nil, err
 		}
 	}
-	c := accessClaimsOf(st.Request, st.Decided, who.key, now)
+	c := accessClaimsOf(st.Request, st.Decided, who.Key, now)
 	won, err := s.settle(ctx, st, consent.Settlement{
-		Verb: consent.Redeemed, JTI: c.JTI, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.Expiry, 0).UTC(), Binding: who.key, At: now,
+		Verb: consent.Redeemed, JTI: c.JTI, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.Expiry, 0).UTC(), Binding: who.Key, At: now,
 	})
 	if err != nil {
 		return nil, err
@@ -144,7 +145,7 @@ func (s *Server) signAccess(c *accessClaims, refresh string) (*tokens, error) {
 		return nil, err
 	}
 	return &tokens{
-		AccessToken: access, TokenType: tokenType(c.Confirmation), ExpiresIn: int(c.Expiry - c.IssuedAt), RefreshToken: refresh,
+		AccessToken: access, TokenType: c.Confirmation.TokenType(), ExpiresIn: int(c.Expiry - c.IssuedAt), RefreshToken: refresh,
 		Scope: c.Scope, Details: c.Details,
 	}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"ringback/clients"
 	"ringback/consent"
 )
 
@@ -48,7 +49,7 @@ func (s *Server) refreshToken(req *consent.Request, n int) string {
 // renew answers a refresh token: client, then ownership, then sender's key,
 // then state (RFC 6749 §6). Whoever lacks the key that the tokens are bound to
 // changes nothing.
-func (s *Server) renew(ctx context.Context, who caller, f form) (*tokens, error) {
+func (s *Server) renew(ctx context.Context, who clients.Caller, f form) (*tokens, error) {
 	policy := s.cfg.Policy()
 	switch {
 	case policy.Lifetime.Renew == 0:
@@ -56,10 +57,10 @@ func (s *Server) renew(ctx context.Context, who caller, f form) (*tokens, error)
 	case !renews(who.Client, policy):
 		return nil, refuse(UnauthorizedClient, "the client is not registered for grant type %s", GrantRefresh)
 	}
-	if err := needsKey(who); err != nil {
+	if err := who.CanBind(); err != nil {
 		return nil, err
 	}
-	token := f.get("refresh_token")
+	token := f.Get("refresh_token")
 	if token == "" {
 		return nil, refuse(InvalidRequest, "refresh_token: missing, send the one that came with the access token")
 	}
@@ -71,7 +72,7 @@ func (s *Server) renew(ctx context.Context, who caller, f form) (*tokens, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := mayRedeem(who, st.Settled.Binding); err != nil {
+	if err := who.MayCollect(st.Settled.Binding); err != nil {
 		return nil, err
 	}
 	if n <= len(st.Renewals) {
@@ -87,18 +88,18 @@ func (s *Server) renew(ctx context.Context, who caller, f form) (*tokens, error)
 	if err := s.mayRenew(ctx, who.Client, st); err != nil {
 		return nil, err
 	}
-	scope, err := narrowed(f.get("scope"), st.Request.Scope)
+	scope, err := narrowed(f.Get("scope"), st.Request.Scope)
 	if err != nil {
 		return nil, err
 	}
-	c := renewedClaims(st, n, who.key, now)
+	c := renewedClaims(st, n, who.Key, now)
 	c.Scope = scope
 	return s.useRefresh(ctx, who, st, n, c)
 }
 
 // granted reads a request of the caller whose approval was redeemed, and can be
 // renewed.
-func (s *Server) granted(ctx context.Context, who caller, id consent.ID) (*consent.State, error) {
+func (s *Server) granted(ctx context.Context, who clients.Caller, id consent.ID) (*consent.State, error) {
 	st, err := s.owned(ctx, who, id)
 	if errors.Is(err, errForeign) || err == nil && (st.Status() != consent.StatusRedeemed || st.Request.Renewable == 0) {
 		return nil, errRefresh
@@ -107,14 +108,14 @@ func (s *Server) granted(ctx context.Context, who caller, id consent.ID) (*conse
 }
 
 // useRefresh uses up refresh token n and signs what it yields.
-func (s *Server) useRefresh(ctx context.Context, who caller, st *consent.State, n int, c *accessClaims) (*tokens, error) {
+func (s *Server) useRefresh(ctx context.Context, who clients.Caller, st *consent.State, n int, c *accessClaims) (*tokens, error) {
 	if err := ctx.Err(); err != nil { // nothing is used up for a caller that has gone
 		return nil, err
 	}
 	id := st.Request.ID
 	err := s.cfg.Store.Renew(ctx, id, consent.Renewal{
 		V: consent.Version, N: n, JTI: c.JTI, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.Expiry, 0).UTC(),
-		Binding: who.key, At: s.cfg.Now(), Nonce: rand.Text(),
+		Binding: who.Key, At: s.cfg.Now(), Nonce: rand.Text(),
 	})
 	if errors.Is(err, consent.ErrClaimed) {
 		return nil, s.reused(ctx, st)
@@ -192,7 +193,7 @@ type refreshInspection struct {
 
 // inspectRefresh introspects refresh token n. One that was used is inactive;
 // asking about it is no use of it.
-func (s *Server) inspectRefresh(ctx context.Context, who caller, id consent.ID, n int) (any, error) {
+func (s *Server) inspectRefresh(ctx context.Context, who clients.Caller, id consent.ID, n int) (any, error) {
 	st, err := s.granted(ctx, who, id)
 	if errors.Is(err, errRefresh) || err == nil && (n <= len(st.Renewals) || !s.cfg.Now().Before(st.RenewUntil())) {
 		return &introspection{}, nil

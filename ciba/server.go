@@ -12,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"ringback/clients"
 	"ringback/consent"
 	"ringback/details"
 	"ringback/keys"
@@ -27,8 +28,8 @@ type Config struct {
 	Ring      *keys.Ring             // signs tokens
 	Details   *details.Registry      // types of authorization_details
 	Policy    func() *consent.Policy // the policy that stands now, never nil
-	Outbound  *outbound.Client       // reaches notification endpoints, and keys and metadata of clients
-	MTLS      *MTLS                  // nil: no client certificates
+	Clients   *clients.Verifier      // knows who calls
+	Outbound  *outbound.Client       // reaches notification endpoints
 	Ready     func() error           // nil: always ready; an error is answered with 503
 	// Enter lets a new request in when the house is not behind with earlier ones;
 	// leave must be called when it has been stored. Nil: always.
@@ -43,18 +44,12 @@ type Config struct {
 
 // Server answers agents.
 type Server struct {
-	cfg        Config
-	pace       pace
-	holds      holds
-	keySets    keySets
-	slots      *slots
-	remoteKeys remote[*keys.PublicKeys]
-	documents  remote[*document]
+	cfg   Config
+	base  string // our address, without a slash at the end
+	pace  pace
+	holds holds
 
 	backchannel, deferrals polling // by auth_req_id, by deferral_code
-
-	base, mtls string   // our addresses, without a slash at the end; mtls may be empty
-	names      []string // by what clients may call us in aud: the issuer, then our endpoints
 }
 
 // NewServer returns a Server; it starts nothing.
@@ -63,25 +58,11 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(cfg.Issuer, "?#") || u.Scheme != "https" && !(u.Scheme == "http" && (cfg.Dev || isLoopback(u.Hostname()))) {
 		return nil, fmt.Errorf("opening the agents' door: issuer %q must be an https URL without query and fragment (http only on loopback)", cfg.Issuer)
 	}
-	s := &Server{
-		cfg: cfg, base: strings.TrimSuffix(cfg.Issuer, "/"), slots: newSlots(),
+	return &Server{
+		cfg: cfg, base: strings.TrimSuffix(cfg.Issuer, "/"),
 		backchannel: polling{"auth_req_id", "the backchannel authentication endpoint", cfg.Handles.ParseAuthReqID, errForeign, mayPoll},
 		deferrals:   polling{"deferral_code", "the deferred token request", cfg.Handles.ParseDeferralCode, errForeignDeferral, mayCollect},
-	}
-	s.remoteKeys = remote[*keys.PublicKeys]{
-		failed: "client keys not fetched", changed: "client keys changed", least: leastKeys, most: staleTime, lenient: true,
-		now: cfg.Now, log: cfg.Log, read: s.fetchKeys,
-	}
-	s.documents = remote[*document]{
-		failed: "client document not fetched", changed: "client document changed", least: leastDocument, most: staleTime,
-		now: cfg.Now, log: cfg.Log, read: s.fetchDocument,
-	}
-	s.names = []string{cfg.Issuer, s.base + pathToken, s.base + pathBackchannel}
-	if cfg.MTLS != nil {
-		s.mtls = strings.TrimSuffix(cfg.MTLS.URL, "/")
-		s.names = append(s.names, s.mtls+pathToken, s.mtls+pathBackchannel)
-	}
-	return s, nil
+	}, nil
 }
 
 // Paths of the endpoints.
@@ -94,6 +75,10 @@ const (
 
 	pathDetailsTypes = "/authorization-details-types"
 )
+
+// Audiences are the paths of the endpoints whose URLs clients of the older rule
+// may put into aud of what they sign (CIBA Core §7.1).
+var Audiences = []string{pathToken, pathBackchannel}
 
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)

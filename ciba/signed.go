@@ -5,12 +5,13 @@ import (
 	"slices"
 	"strings"
 
+	"ringback/clients"
 	"ringback/consent"
 	"ringback/keys"
 )
 
-// requestTypes are the typ values of a signed request (RFC 9101 §10.8).
-var requestTypes = []string{"", "JWT", "oauth-authz-req+jwt"}
+// signedRequests are those of CIBA Core §7.1.1 and RFC 9101 §10.8.
+var signedRequests = &clients.Kind{Name: "request", Code: InvalidRequest, Types: []string{"", "JWT", "oauth-authz-req+jwt"}, Use: "request"}
 
 // besideRequest are the parameters that may stand beside a signed request:
 // those by which the client authenticates (CIBA Core §7.1.1).
@@ -22,8 +23,8 @@ var registered = []string{"iss", "aud", "exp", "iat", "nbf", "jti", "sub"}
 // unsign returns the parameters of a request: those of the form, or those of
 // the signed request in it (CIBA Core §7.1.1). Every fault of one is
 // invalid_request.
-func (s *Server) unsign(ctx context.Context, who caller, f form) (form, error) {
-	token := f.get("request")
+func (s *Server) unsign(ctx context.Context, who clients.Caller, f form) (form, error) {
+	token := f.Get("request")
 	if token == "" {
 		if who.Signs() {
 			return nil, refuse(InvalidRequest, "request: this client has to sign its requests")
@@ -35,43 +36,39 @@ func (s *Server) unsign(ctx context.Context, who caller, f form) (form, error) {
 			return nil, refuse(InvalidRequest, "%.64s: must stand inside the signed request", p.name)
 		}
 	}
-	signed, err := s.verify(ctx, who.Client, token, algs(who.Client, who.RequestAlg), requestTypes)
-	if err != nil {
-		return nil, refused(InvalidRequest, "request", err)
-	}
-	var p proofClaims
-	if err := signed.Payload.Each(p.claim); err != nil {
-		return nil, refuse(InvalidRequest, "request: a registered claim has another form than RFC 7519 says")
-	}
-	if err := s.checkRequest(who.Client, &p); err != nil {
-		return nil, err
-	}
-	inside, err := claimedForm(signed.Payload)
+	signed, err := s.cfg.Clients.Verify(ctx, signedRequests, who.Client, who.RequestAlg, token)
 	if err != nil {
 		return nil, err
 	}
-	return inside, s.useUp(ctx, who.Client, InvalidRequest, "request", "request\x00"+who.ID+"\x00"+p.JTI, p.Expiry.Add(behindUs))
+	if err := s.checkRequest(who.Client, signed); err != nil {
+		return nil, err
+	}
+	inside, err := claimedForm(signed.All)
+	if err != nil {
+		return nil, err
+	}
+	return inside, s.cfg.Clients.UseUp(ctx, signedRequests, who.Client, signed)
 }
 
 // checkRequest checks the claims that every signed request has (CIBA Core
 // §7.1.1, FAPI-CIBA §5.2.2).
-func (s *Server) checkRequest(c *consent.Client, p *proofClaims) error {
-	now := s.cfg.Now()
+func (s *Server) checkRequest(c *consent.Client, p *clients.Claims) error {
+	now, refuse := s.cfg.Now(), signedRequests.Refuse
 	switch {
 	case p.Issuer != c.ID:
-		return refuse(InvalidRequest, "request: iss must be the client_id")
+		return refuse("iss must be the client_id")
 	case !slices.Contains(p.Audience, s.cfg.Issuer):
-		return refuse(InvalidRequest, "request: aud must be %s", s.cfg.Issuer)
-	case p.JTI == "" || len(p.JTI) > maxJTI:
-		return refuse(InvalidRequest, "request: jti must be there, with at most %d bytes", maxJTI)
+		return refuse("aud must be %s", s.cfg.Issuer)
+	case !p.Named():
+		return refuse(clients.NoJTI)
 	case p.Expiry.IsZero() || p.IssuedAt.IsZero() || p.NotBefore.IsZero():
-		return refuse(InvalidRequest, "request: exp, iat and nbf must be there")
-	case !now.Before(p.Expiry.Add(behindUs)):
-		return refuse(InvalidRequest, "request: has expired, make a new one for every request")
-	case p.NotBefore.After(now.Add(aheadOfUs)), p.IssuedAt.After(now.Add(aheadOfUs)):
-		return refuse(InvalidRequest, "request: nbf or iat lies in the future, check the clock")
-	case p.Expiry.Sub(p.NotBefore) > longestProof:
-		return refuse(InvalidRequest, "request: exp must be at most 60 minutes after nbf")
+		return refuse("exp, iat and nbf must be there")
+	case p.Over(now):
+		return refuse("has expired, make a new one for every request")
+	case p.Early(now):
+		return refuse(clients.Early)
+	case p.Expiry.Sub(p.NotBefore) > clients.Longest:
+		return refuse("exp must be at most 60 minutes after nbf")
 	}
 	return nil
 }
@@ -86,7 +83,7 @@ func claimedForm(claims keys.Claims) (f form, err error) {
 		case slices.Contains(registered, name):
 			return nil
 		case raw[0] == '"':
-			if value, err = readText(raw); err != nil {
+			if value, err = clients.ReadText(raw); err != nil {
 				return err
 			}
 		case slices.Contains(stringParams, name) && (name != "requested_expiry" || raw[0] == '[' || raw[0] == '{'):

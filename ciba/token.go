@@ -13,8 +13,12 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"ringback/clients"
 	"ringback/consent"
 )
+
+// GrantCIBA is the grant type of CIBA Core §10.1.
+const GrantCIBA = consent.GrantTypeCIBA
 
 // polling is how a client comes for the answer to what it asked.
 type polling struct {
@@ -32,11 +36,11 @@ func (s *Server) token(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	switch grant := f.get("grant_type"); grant {
+	switch grant := f.Get("grant_type"); grant {
 	case GrantCIBA:
 		return s.poll(c, who, f, &s.backchannel)
 	case GrantDeferred:
-		if f.get("completion_mode") != "" {
+		if f.Get("completion_mode") != "" {
 			return refuse(InvalidRequest, "completion_mode: belongs into the request that was deferred, leave it out when polling")
 		}
 		return s.poll(c, who, f, &s.deferrals)
@@ -62,7 +66,7 @@ func (s *Server) token(c echo.Context) error {
 }
 
 // poll answers a poll (CIBA Core §10.1 and §11).
-func (s *Server) poll(c echo.Context, who caller, f form, by *polling) error {
+func (s *Server) poll(c echo.Context, who clients.Caller, f form, by *polling) error {
 	r := c.Request()
 	wait := waitOf(r.Header["Prefer"])
 	t, err := s.exchange(r.Context(), who, f, by, wait)
@@ -81,11 +85,11 @@ func (s *Server) poll(c echo.Context, who caller, f form, by *polling) error {
 
 // exchange answers one poll: the client is known; then comes ownership, then
 // state. The only error that leaves a trace is slow_down, in the pace.
-func (s *Server) exchange(ctx context.Context, who caller, f form, by *polling, wait time.Duration) (*tokens, error) {
+func (s *Server) exchange(ctx context.Context, who clients.Caller, f form, by *polling, wait time.Duration) (*tokens, error) {
 	if err := mayCome(who, by); err != nil {
 		return nil, err
 	}
-	handle := f.get(by.param)
+	handle := f.Get(by.param)
 	if handle == "" {
 		return nil, refuse(InvalidRequest, "%s: missing, send the one that %s returned", by.param, by.source)
 	}
@@ -104,8 +108,8 @@ func (s *Server) exchange(ctx context.Context, who caller, f form, by *polling, 
 		return nil, err
 	}
 	if wait > 0 { // its registration may have changed meanwhile
-		if who.Client, err = s.client(ctx, who.ID); errors.Is(err, consent.ErrNotFound) {
-			err = errCredentials
+		if who.Client, err = s.cfg.Clients.Client(ctx, who.ID); errors.Is(err, consent.ErrNotFound) {
+			err = clients.ErrCredentials
 		}
 		if err == nil {
 			err = mayCome(who, by)
@@ -118,25 +122,25 @@ func (s *Server) exchange(ctx context.Context, who caller, f form, by *polling, 
 }
 
 // mayCome reports why the caller may not come for an answer at all.
-func mayCome(who caller, by *polling) error {
+func mayCome(who clients.Caller, by *polling) error {
 	if err := by.may(who.Client); err != nil {
 		return err
 	}
-	return needsKey(who)
+	return who.CanBind()
 }
 
 // await returns the state of the caller's own request once it is decided, or
 // the error to answer. A pending request is answered from memory.
-func (s *Server) await(ctx context.Context, who caller, id consent.ID, wait time.Duration) (*consent.State, error) {
+func (s *Server) await(ctx context.Context, who clients.Caller, id consent.ID, wait time.Duration) (*consent.State, error) {
 	held := false
 	if b, known := s.cfg.Store.Peek(id); known {
 		if b.Client != who.ID {
 			return nil, errForeign
 		}
-		if b.Binding != [8]byte{} && b.Binding != who.key.Tag() {
+		if b.Binding != [8]byte{} && b.Binding != who.Key.Tag() {
 			st, err := s.owned(ctx, who, id)
 			if err == nil {
-				err = mayRedeem(who, st.Request.Binding)
+				err = who.MayCollect(st.Request.Binding)
 			}
 			return nil, cmp.Or(err, error(errForeign))
 		}
@@ -149,7 +153,7 @@ func (s *Server) await(ctx context.Context, who caller, id consent.ID, wait time
 	}
 	st, err := s.owned(ctx, who, id)
 	if err == nil {
-		err = mayRedeem(who, st.Request.Binding)
+		err = who.MayCollect(st.Request.Binding)
 	}
 	if err == nil && !held && st.Decided == nil && !st.Overdue(s.cfg.Now()) {
 		if err = s.hold(ctx, id, st.Request.Interval, st.Request.ExpiresAt, wait); err == nil {
@@ -170,7 +174,7 @@ func (s *Server) await(ctx context.Context, who caller, id consent.ID, wait time
 
 // owned reads a request. One of another client and one that does not exist are
 // the same answer.
-func (s *Server) owned(ctx context.Context, who caller, id consent.ID) (*consent.State, error) {
+func (s *Server) owned(ctx context.Context, who clients.Caller, id consent.ID) (*consent.State, error) {
 	st, err := s.cfg.Store.Get(ctx, id)
 	if errors.Is(err, consent.ErrNotFound) {
 		return nil, errForeign

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"ringback/clients"
 	"ringback/consent"
 )
 
@@ -21,7 +22,7 @@ var errUserCode = &Error{Code: InvalidUserCode, Description: "user_code: not the
 // checkUserCode checks the code that a client must give which has registered
 // backchannel_user_code_parameter (CIBA Core §7.1). Of other clients it is
 // ignored. No code is stored or logged.
-func (s *Server) checkUserCode(ctx context.Context, who caller, person *consent.Person, code string) error {
+func (s *Server) checkUserCode(ctx context.Context, who clients.Caller, person *consent.Person, code string) error {
 	if !who.UserCode {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"ringback/channels"
 	"ringback/channels/fakes"
 	"ringback/ciba"
+	"ringback/clients"
 	"ringback/config"
 	"ringback/consent"
 	"ringback/demo"
@@ -98,9 +99,9 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 	if err != nil {
 		return err
 	}
-	var certificates *ciba.MTLS
+	var certificates *clients.MTLS
 	if cfg.MTLS != nil {
-		certificates = &ciba.MTLS{URL: cfg.MTLS.PublicURL, ClientCAs: cfg.ClientCAs}
+		certificates = &clients.MTLS{URL: cfg.MTLS.PublicURL, ClientCAs: cfg.ClientCAs}
 	}
 	h.gate = workers.NewGate(h.behind, time.Now)
 	h.auditor = audit.New(audit.Config{Source: h.store, Ring: h.ring, Now: time.Now, Log: h.log})
@@ -120,9 +121,13 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 	}); err != nil {
 		return err
 	}
+	who := clients.New(clients.Config{
+		Issuer: cfg.Issuer, Endpoints: ciba.Audiences, MTLS: certificates, Directory: h.store, Uses: facts, Handles: handles,
+		Policy: h.policy.Load, Outbound: out, Dev: cfg.Dev, Now: time.Now, Log: h.log,
+	})
 	if h.ciba, err = ciba.NewServer(ciba.Config{
 		Issuer: cfg.Issuer, Store: facts, Directory: h.store, Handles: handles, Ring: h.ring, Details: cfg.Registry,
-		Policy: h.policy.Load, Outbound: out, MTLS: certificates, Ready: h.ready, Enter: h.gate.Enter, Dev: cfg.Dev, Now: time.Now, Log: h.log,
+		Policy: h.policy.Load, Clients: who, Outbound: out, Ready: h.ready, Enter: h.gate.Enter, Dev: cfg.Dev, Now: time.Now, Log: h.log,
 		Registration: cfg.Registration, Registrar: h.admin.Registrar(),
 	}); err != nil {
 		return err

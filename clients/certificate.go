@@ -1,4 +1,4 @@
-package ciba
+package clients
 
 import (
 	"context"
@@ -14,13 +14,6 @@ import (
 
 	"ringback/consent"
 )
-
-// MTLS is the address at which client certificates are asked for (RFC 8705).
-// They count nowhere else.
-type MTLS struct {
-	URL       string         // public URL, no slash at the end
-	ClientCAs *x509.CertPool // issuers for tls_client_auth; nil: that method is not offered
-}
 
 // certificate returns the client certificate of the connection, nil when there
 // is none. Only the listener of MTLS asks for one.
@@ -43,9 +36,9 @@ var errCertificate = &Error{Code: InvalidClient, Description: "unknown client, o
 // a name in one of a trusted issuer (RFC 8705 §2.1), or the certificate itself
 // (§2.2). That one the client may just have made, by a clock that is as far
 // ahead as that of an assertion may be.
-func (s *Server) checkCertificate(ctx context.Context, c *consent.Client, chain []*x509.Certificate) error {
+func (v *Verifier) checkCertificate(ctx context.Context, c *consent.Client, chain []*x509.Certificate) error {
 	cert := chain[0]
-	now, from := s.cfg.Now(), cert.NotBefore
+	now, from := v.cfg.Now(), cert.NotBefore
 	if c.AuthMethod == consent.MethodSelfSignedTLS {
 		from = from.Add(-aheadOfUs)
 	}
@@ -53,19 +46,19 @@ func (s *Server) checkCertificate(ctx context.Context, c *consent.Client, chain 
 		return refuse(InvalidClient, "the client certificate is not valid now")
 	}
 	if c.AuthMethod == consent.MethodSelfSignedTLS {
-		set, err := s.clientKeys(ctx, c, false)
+		set, err := v.clientKeys(ctx, c, false)
 		if err == nil && !set.HasCertificate(cert.Raw) && c.JWKSURI != "" {
-			set, err = s.clientKeys(ctx, c, true)
+			set, err = v.clientKeys(ctx, c, true)
 		}
 		if err != nil {
-			return refused(InvalidClient, "jwks", err)
+			return unsigned(InvalidClient, "jwks", err)
 		}
 		if !set.HasCertificate(cert.Raw) {
 			return errCertificate
 		}
 		return nil
 	}
-	if s.cfg.MTLS == nil || s.cfg.MTLS.ClientCAs == nil {
+	if v.cfg.MTLS == nil || v.cfg.MTLS.ClientCAs == nil {
 		return errors.New("a client of tls_client_auth without configured certificate authorities")
 	}
 	between := x509.NewCertPool()
@@ -73,7 +66,7 @@ func (s *Server) checkCertificate(ctx context.Context, c *consent.Client, chain 
 		between.AddCert(cert)
 	}
 	_, err := cert.Verify(x509.VerifyOptions{
-		Roots: s.cfg.MTLS.ClientCAs, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Roots: v.cfg.MTLS.ClientCAs, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil || !names(c, cert) {
 		return errCertificate

@@ -1,4 +1,4 @@
-package ciba
+package clients
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -75,21 +76,21 @@ func (s *slots) take(ctx context.Context, address string) (func(), error) {
 	case group <- struct{}{}:
 		return func() { <-group }, nil
 	case <-ctx.Done():
-		return nil, errBusy
+		return nil, ErrBusy
 	}
 }
 
 // fetch gets JSON from an address that somebody else chose.
-func (s *Server) fetch(ctx context.Context, address string, most int64, isType func(string) bool) (*outbound.Response, error) {
+func (v *Verifier) fetch(ctx context.Context, address string, most int64, isType func(string) bool) (*outbound.Response, error) {
 	// What others wait for as well does not end with the one who asks.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTime)
 	defer cancel()
-	free, err := s.slots.take(ctx, address)
+	free, err := v.slots.take(ctx, address)
 	if err != nil {
 		return nil, err
 	}
 	defer free()
-	return s.cfg.Outbound.Fetch(ctx, address, most, isType)
+	return v.cfg.Outbound.Fetch(ctx, address, most, isType)
 }
 
 // ruleError says by which rule something fetched was refused that came well.
@@ -167,7 +168,7 @@ func (r *remote[T]) get(ctx context.Context, address, client string, newest bool
 		return e.value, nil
 	}
 	var none T
-	return none, cmp.Or(e.err, error(errBusy))
+	return none, cmp.Or(e.err, ErrBusy)
 }
 
 // entry returns what is known of an address, as the last used. r.mu is held.
@@ -194,7 +195,7 @@ func (r *remote[T]) ask(ctx context.Context, e *fetched[T], client string) {
 	changed := r.learn(e, value, res, err)
 	r.mu.Unlock()
 	switch {
-	case err != nil && !errors.Is(err, errBusy):
+	case err != nil && !errors.Is(err, ErrBusy):
 		r.log.LogAttrs(ctx, slog.LevelWarn, r.failed, slog.String("client", client), slog.Any("err", err))
 	case changed:
 		r.log.LogAttrs(ctx, slog.LevelInfo, r.changed, slog.String("client", client))
@@ -205,7 +206,7 @@ func (r *remote[T]) ask(ctx context.Context, e *fetched[T], client string) {
 // else than before. r.mu is held.
 func (r *remote[T]) learn(e *fetched[T], value T, res *outbound.Response, err error) bool {
 	now := r.now()
-	if e.err = err; errors.Is(err, errBusy) { // it was not asked
+	if e.err = err; errors.Is(err, ErrBusy) { // it was not asked
 		return false
 	}
 	e.asked = now
@@ -288,4 +289,11 @@ func lifeOf(h http.Header) time.Duration {
 		life = max(0, life-age)
 	}
 	return time.Duration(life) * time.Second
+}
+
+// digits reads a decimal number without sign; what does not fit becomes a
+// large number.
+func digits(s string) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 31)
+	return int(n), len(s) <= 64 && (err == nil || errors.Is(err, strconv.ErrRange))
 }

@@ -1,4 +1,4 @@
-package ciba
+package clients
 
 import (
 	"encoding/base64"

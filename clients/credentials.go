@@ -1,33 +1,19 @@
-package ciba
+package clients
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
 	"encoding/base64"
-	"errors"
 	"net/http"
-	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"ringback/consent"
 )
 
-const (
-	// GrantCIBA is the grant type of CIBA Core §10.1.
-	GrantCIBA = consent.GrantTypeCIBA
-
-	// maxCredentials bounds the base64 text of one Authorization header.
-	maxCredentials = 2 << 10
-)
-
-// caller is an authenticated client, and the key that it has just proved to
-// hold.
-type caller struct {
-	*consent.Client
-	key consent.Binding
-}
+// maxCredentials bounds the base64 text of one Authorization header.
+const maxCredentials = 2 << 10
 
 // credentials are what a request says about who sent it. Exactly one of
 // secret, assertion and certificate counts.
@@ -37,56 +23,17 @@ type credentials struct {
 	certificate           *x509.Certificate
 }
 
-// authenticate returns who sent r with the form f (RFC 6749 §2.3, CIBA Core
-// §7.1). Exactly one method may be used. An unknown client, a wrong secret and
-// a method that the client did not register are one answer.
-func (s *Server) authenticate(ctx context.Context, r *http.Request, f form) (*consent.Client, error) {
-	given, err := readCredentials(r, f)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.client(ctx, given.id)
-	switch {
-	case errors.Is(err, consent.ErrNotFound):
-		return nil, errCredentials
-	case err != nil:
-		return nil, err
-	case !mayUse(c, given.method):
-		return nil, errCredentials
-	}
-	switch given.method {
-	case consent.MethodPrivateKeyJWT:
-		err = s.checkAssertion(ctx, c, given.assertion)
-	case consent.MethodTLS:
-		err = s.checkCertificate(ctx, c, r.TLS.PeerCertificates)
-	default:
-		err = checkSecret(c, given.secret)
-	}
-	return c, err
-}
-
-func checkSecret(c *consent.Client, secret string) error {
-	given, right := sha256.Sum256([]byte(secret)), 0
-	for i := range c.SecretHashes {
-		right |= subtle.ConstantTimeCompare(given[:], c.SecretHashes[i][:])
-	}
-	if right != 1 {
-		return errCredentials
-	}
-	return nil
-}
-
 var (
-	errCredentials = &Error{Code: InvalidClient, Description: "unknown client, wrong secret, or an authentication method that is not registered for the client"}
+	ErrCredentials = &Error{Code: InvalidClient, Description: "unknown client, wrong secret, or an authentication method that is not registered for the client"}
 	errBasic       = &Error{Code: InvalidClient, Description: "Authorization: not Basic with base64 of client_id:client_secret, each form-encoded (RFC 6749 section 2.3.1)"}
 	errMethods     = &Error{Code: InvalidClient, Description: "authenticate the client by the method that is registered for it: client_secret_basic, client_secret_post, private_key_jwt, or a certificate at the mTLS address with client_id in the form"}
 )
 
 // readCredentials finds the client_id and what is to prove it.
-func readCredentials(r *http.Request, f form) (credentials, error) {
+func readCredentials(r *http.Request, f Form) (credentials, error) {
 	authorization := r.Header["Authorization"]
-	c := credentials{id: f.get("client_id"), secret: f.get("client_secret"), assertion: f.get("client_assertion"), certificate: certificate(r)}
-	kind := f.get("client_assertion_type")
+	c := credentials{id: f.Get("client_id"), secret: f.Get("client_secret"), assertion: f.Get("client_assertion"), certificate: certificate(r)}
+	kind := f.Get("client_assertion_type")
 	used := len(authorization)
 	for _, given := range [...]bool{c.secret != "", c.assertion != "" || kind != ""} {
 		if given {
@@ -110,7 +57,7 @@ func readCredentials(r *http.Request, f form) (credentials, error) {
 			return c, refuse(InvalidClient, "client_assertion: send a JWT in it, and client_assertion_type %s", assertionType)
 		}
 		if c.method = consent.MethodPrivateKeyJWT; c.id == "" { // else the verified claims are held against it
-			if _, c.id = unverified(c.assertion); c.id == "" {
+			if _, c.id = Unverified(c.assertion); c.id == "" {
 				return c, refuse(InvalidClient, "client_assertion: not a JWT whose iss and sub are the client_id")
 			}
 		}
@@ -144,10 +91,10 @@ func parseBasic(header string) (id, secret string, ok bool) {
 	if !ok {
 		return "", "", false
 	}
-	if id, ok = unescape(id); !ok || id == "" {
+	if id, ok = FormDecode(id); !ok || id == "" {
 		return "", "", false
 	}
-	if secret, ok = unescape(secret); !ok || secret == "" {
+	if secret, ok = FormDecode(secret); !ok || secret == "" {
 		return "", "", false
 	}
 	return id, secret, true
@@ -165,13 +112,67 @@ func mayUse(c *consent.Client, method string) bool {
 	return c.AuthMethod == method
 }
 
-// mayAsk reports why the client cannot use the CIBA grant (CIBA Core §4).
-func mayAsk(c *consent.Client) error {
-	if c.Mode == consent.Push && !pushes(c) {
-		return refuse(UnauthorizedClient, "the profile %s has no delivery mode push, register poll or ping", c.Profile)
+// HasSecret reports whether it is the client's.
+func HasSecret(c *consent.Client, secret string) bool {
+	given, right := sha256.Sum256([]byte(secret)), 0
+	for i := range c.SecretHashes {
+		right |= subtle.ConstantTimeCompare(given[:], c.SecretHashes[i][:])
 	}
-	if len(c.GrantTypes) == 0 || slices.Contains(c.GrantTypes, GrantCIBA) { // none: registered for nothing else
-		return nil
+	return right == 1
+}
+
+// FormDecode undoes the encoding of RFC 6749 appendix B and reports whether the
+// result is UTF-8 without NULs.
+func FormDecode(s string) (string, bool) {
+	plain := true
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '%' || c == '+':
+			plain = false
+		case c == 0 || c >= utf8.RuneSelf:
+			plain = false
+		}
 	}
-	return refuse(UnauthorizedClient, "the client is not registered for grant type %s", GrantCIBA)
+	if plain {
+		return s, true
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch c {
+		case '+':
+			c = ' '
+		case '%':
+			if i+2 >= len(s) {
+				return "", false
+			}
+			hi, lo := nibble(s[i+1]), nibble(s[i+2])
+			if hi|lo > 15 {
+				return "", false
+			}
+			c = hi<<4 | lo
+			i += 2
+		}
+		if c == 0 {
+			return "", false
+		}
+		out = append(out, c)
+	}
+	if !utf8.Valid(out) {
+		return "", false
+	}
+	return string(out), true
+}
+
+// nibble returns the value of a hexadecimal digit, 255 for anything else.
+func nibble(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 255
 }

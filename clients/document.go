@@ -1,4 +1,4 @@
-package ciba
+package clients
 
 import (
 	"context"
@@ -24,7 +24,7 @@ const (
 // Grant types that a document may ask for. A client without an entry of ours
 // gets those of strangers: nothing that is granted without a person.
 var (
-	documentGrants = []string{GrantCIBA, GrantRefresh, GrantClientCredentials, GrantDeferred}
+	documentGrants = []string{consent.GrantTypeCIBA, consent.GrantTypeRefresh, consent.GrantTypeClientCredentials, consent.GrantTypeDeferred}
 	strangerGrants = documentGrants[:2]
 )
 
@@ -53,24 +53,18 @@ type document struct {
 	host string
 }
 
-// client returns a registered client, or one whose client_id is the URL of its
-// metadata document. ErrNotFound if there is none.
-func (s *Server) client(ctx context.Context, id string) (*consent.Client, error) {
-	return s.find(ctx, id, false)
-}
-
-// find is client that can ask for a document again.
-func (s *Server) find(ctx context.Context, id string, newest bool) (*consent.Client, error) {
-	c, err := s.cfg.Directory.Client(ctx, id)
-	if !isAddress(id) || err != nil && !errors.Is(err, consent.ErrNotFound) || err == nil && provable(c) {
+// find is Client that can ask for a document again.
+func (v *Verifier) find(ctx context.Context, id string, newest bool) (*consent.Client, error) {
+	c, err := v.cfg.Directory.Client(ctx, id)
+	if !IsAddress(id) || err != nil && !errors.Is(err, consent.ErrNotFound) || err == nil && provable(c) {
 		return c, err
 	}
-	allowed := s.cfg.Policy().Documents
-	u, ok := s.documentURL(id)
-	if !ok || err != nil && (allowed == nil || !covers(allowed.Hosts, u.Hostname())) {
+	allowed := v.cfg.Policy().Documents
+	u, ok := v.documentURL(id)
+	if !ok || err != nil && (allowed == nil || !Covers(allowed.Hosts, u.Hostname())) {
 		return c, err
 	}
-	d, fault := s.documents.get(ctx, id, id, newest)
+	d, fault := v.documents.get(ctx, id, id, newest)
 	if fault == nil {
 		c, fault = d.client(c, allowed)
 	}
@@ -80,8 +74,8 @@ func (s *Server) find(ctx context.Context, id string, newest bool) (*consent.Cli
 	return c, nil
 }
 
-// isAddress tells client_ids that may be URLs.
-func isAddress(id string) bool {
+// IsAddress tells client_ids that may be URLs.
+func IsAddress(id string) bool {
 	return strings.HasPrefix(id, "https://") || strings.HasPrefix(id, "http://")
 }
 
@@ -93,10 +87,10 @@ func provable(c *consent.Client) bool {
 
 // documentURL reads a client_id as the URL of a document (§3): there is one
 // spelling of each.
-func (s *Server) documentURL(id string) (*url.URL, bool) {
+func (v *Verifier) documentURL(id string) (*url.URL, bool) {
 	u, err := url.Parse(id)
 	if err != nil || len(id) > maxDocumentID || u.String() != id || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) ||
-		strings.Contains(id, "#") || u.User != nil || u.Path == "" || u.Host != strings.ToLower(u.Host) || u.Scheme == "http" && !s.cfg.Dev {
+		strings.Contains(id, "#") || u.User != nil || u.Path == "" || u.Host != strings.ToLower(u.Host) || u.Scheme == "http" && !v.cfg.Dev {
 		return nil, false
 	}
 	for segment := range strings.SplitSeq(u.Path, "/") {
@@ -104,12 +98,12 @@ func (s *Server) documentURL(id string) (*url.URL, bool) {
 			return nil, false
 		}
 	}
-	return u, s.cfg.Outbound.Check(u) == nil
+	return u, v.cfg.Outbound.Check(u) == nil
 }
 
-// covers reports whether a list of hosts has one: by its name, or by
+// Covers reports whether a list of hosts has one: by its name, or by
 // "*.agent.example" for what is below agent.example.
-func covers(hosts []string, host string) bool {
+func Covers(hosts []string, host string) bool {
 	return slices.ContainsFunc(hosts, func(entry string) bool {
 		entry = strings.ToLower(entry)
 		if above, ok := strings.CutPrefix(entry, "*"); ok && strings.HasPrefix(above, ".") {
@@ -120,12 +114,12 @@ func covers(hosts []string, host string) bool {
 }
 
 // fetchDocument gets the document of a client.
-func (s *Server) fetchDocument(ctx context.Context, address string) (*document, *outbound.Response, error) {
-	res, err := s.fetch(ctx, address, maxDocument, isJSON)
+func (v *Verifier) fetchDocument(ctx context.Context, address string) (*document, *outbound.Response, error) {
+	res, err := v.fetch(ctx, address, maxDocument, isJSON)
 	if err != nil {
 		return nil, nil, err
 	}
-	d, err := readDocument(address, res.Body, s.cfg.Outbound.Check)
+	d, err := readDocument(address, res.Body, v.cfg.Outbound.Check)
 	return d, res, err
 }
 
@@ -133,7 +127,7 @@ func (s *Server) fetchDocument(ctx context.Context, address string) (*document, 
 // (RFC 6838 §4.2.8).
 func isJSON(typ string) bool {
 	suffixed, ok := strings.CutPrefix(typ, "application/")
-	return typ == jsonType[0] || ok && strings.HasSuffix(suffixed, "+json") && len(suffixed) > len("+json")
+	return typ == "application/json" || ok && strings.HasSuffix(suffixed, "+json") && len(suffixed) > len("+json")
 }
 
 // readDocument reads and checks the document at an address; check tells which
@@ -167,7 +161,7 @@ func readDocument(address string, body []byte, check func(*url.URL) error) (*doc
 		return nil, &ruleError{"keys", "its jwks must have 1 to 32 keys, all of them public: RSA of 2048 bits or more, P-256 or Ed25519"}
 	case elsewhere(d.JWKSURI):
 		return nil, &ruleError{"jwks_uri", "its jwks_uri must be an https URL on its own host"}
-	case !known(d.AuthAlg, allAlgs), !known(d.RequestAlg, allAlgs), !known(d.IDTokenAlg, fapiAlgs):
+	case !known(d.AuthAlg, Algs), !known(d.RequestAlg, Algs), !known(d.IDTokenAlg, fapiAlgs):
 		return nil, &ruleError{"algorithm", "signing algorithms here are PS256, ES256 and EdDSA, of ID tokens the first two"}
 	case d.GrantTypes != nil && len(among(d.GrantTypes, documentGrants)) == 0:
 		return nil, errGrants
@@ -183,7 +177,7 @@ func readDocument(address string, body []byte, check func(*url.URL) error) (*doc
 
 var (
 	errSyntax = &ruleError{"syntax", "it must be one JSON object in which no member stands twice, with members of the registered types"}
-	errGrants = &ruleError{"grant_types", "its grant_types must have " + GrantCIBA}
+	errGrants = &ruleError{"grant_types", "its grant_types must have " + consent.GrantTypeCIBA}
 )
 
 func areKeys(jwks []byte) bool {
@@ -242,15 +236,4 @@ func (d *document) client(entry *consent.Client, allowed *consent.Documents) (*c
 		return nil, &ruleError{"delivery_mode", "clients of the profile " + consent.ProfileFAPI + " poll or are pinged"}
 	}
 	return c, nil
-}
-
-// unfetched says in a specification's word what something of somebody else was
-// refused for. Other errors stay what they are.
-func unfetched(code Code, what string, err error) error {
-	var came *ruleError
-	var refused *outbound.FetchError
-	if errors.As(err, &came) || errors.As(err, &refused) {
-		return refuse(code, "%s %v", what, err)
-	}
-	return err
 }

@@ -1,4 +1,4 @@
-package ciba
+package clients
 
 import (
 	"context"
@@ -102,8 +102,8 @@ func TestRemotePause(t *testing.T) {
 func TestRemoteBusy(t *testing.T) {
 	t.Parallel()
 	s := newShelf(false)
-	s.body = func(string) (string, error) { return "", errBusy }
-	if _, err := s.get(t.Context(), "a", "client", false); !errors.Is(err, errBusy) {
+	s.body = func(string) (string, error) { return "", ErrBusy }
+	if _, err := s.get(t.Context(), "a", "client", false); !errors.Is(err, ErrBusy) {
 		t.Errorf("get = %v", err)
 	}
 	s.body = func(string) (string, error) { return "x", nil }
@@ -260,7 +260,7 @@ func TestSlots(t *testing.T) {
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.take(over, "https://slow.example/x"); !errors.Is(err, errBusy) {
+	if _, err := s.take(over, "https://slow.example/x"); !errors.Is(err, ErrBusy) {
 		t.Errorf("take of one more = %v", err)
 	}
 	others := 0

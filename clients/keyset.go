@@ -1,9 +1,7 @@
-package ciba
+package clients
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -48,26 +46,26 @@ func (k *keySets) parse(jwks []byte) (*keys.PublicKeys, error) {
 
 // clientKeys returns the keys of a client. Those behind an address are at most
 // as old as its answer permits; newest asks for them again.
-func (s *Server) clientKeys(ctx context.Context, c *consent.Client, newest bool) (*keys.PublicKeys, error) {
-	if newest && c.JWKSURI == "" && isAddress(c.ID) { // they stand in its document
+func (v *Verifier) clientKeys(ctx context.Context, c *consent.Client, newest bool) (*keys.PublicKeys, error) {
+	if newest && c.JWKSURI == "" && IsAddress(c.ID) { // they stand in its document
 		var err error
-		if c, err = s.find(ctx, c.ID, true); err != nil {
+		if c, err = v.find(ctx, c.ID, true); err != nil {
 			return nil, err
 		}
 	}
 	switch {
 	case c.JWKSURI != "":
-		set, err := s.remoteKeys.get(ctx, c.JWKSURI, c.ID, newest)
+		set, err := v.remoteKeys.get(ctx, c.JWKSURI, c.ID, newest)
 		return set, unfetched(InvalidClient, "jwks_uri:", err)
 	case c.JWKS != nil:
-		return s.keySets.parse(c.JWKS)
+		return v.keySets.parse(c.JWKS)
 	}
 	return nil, fmt.Errorf("%w: no keys are registered for the client", keys.ErrToken)
 }
 
 // fetchKeys gets a JWKS. The error has nothing of it.
-func (s *Server) fetchKeys(ctx context.Context, address string) (*keys.PublicKeys, *outbound.Response, error) {
-	res, err := s.fetch(ctx, address, maxJWKS, isJWKS)
+func (v *Verifier) fetchKeys(ctx context.Context, address string) (*keys.PublicKeys, *outbound.Response, error) {
+	res, err := v.fetch(ctx, address, maxJWKS, isJWKS)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -81,22 +79,4 @@ func (s *Server) fetchKeys(ctx context.Context, address string) (*keys.PublicKey
 var errKeys = &ruleError{"syntax", "it must be a JWK Set of 1 to 32 keys, all of them public, with one that is RSA of 2048 bits or more, P-256 or Ed25519"}
 
 // isJWKS takes the media types of key sets (RFC 7517 §8.5).
-func isJWKS(typ string) bool { return typ == jsonType[0] || typ == "application/jwk-set+json" }
-
-// verifyBy checks a signature with keys that may have been replaced since they
-// were fetched: where none has the token's kid, the newest are tried.
-func verifyBy(keysOf func(newest bool) (*keys.PublicKeys, error), token string, algs, types []string) (*keys.Signed, error) {
-	set, err := keysOf(false)
-	if err != nil {
-		return nil, err
-	}
-	signed, err := set.Verify(token, algs, types)
-	if !errors.Is(err, keys.ErrUnknownKey) {
-		return signed, err
-	}
-	newer, fault := keysOf(true)
-	if fault != nil || newer == set {
-		return nil, cmp.Or(fault, err)
-	}
-	return newer.Verify(token, algs, types)
-}
+func isJWKS(typ string) bool { return typ == "application/json" || typ == "application/jwk-set+json" }

@@ -1,4 +1,4 @@
-package ciba
+package clients
 
 import (
 	"encoding/json"
@@ -56,7 +56,7 @@ func TestReadDocument(t *testing.T) {
 		"ping":                      documentWith("backchannel_token_delivery_mode", "ping", "backchannel_client_notification_endpoint", "https://agent.example/cb"),
 		"push":                      documentWith("backchannel_token_delivery_mode", "push", "backchannel_client_notification_endpoint", "https://agent.example/cb?x=y"),
 		"deferred":                  documentWith("deferred_client_notification_endpoint", "https://agent.example/cb"),
-		"grants of others beside":   documentWith("grant_types", []string{"authorization_code", GrantCIBA}),
+		"grants of others beside":   documentWith("grant_types", []string{"authorization_code", consent.GrantTypeCIBA}),
 		"algorithms":                documentWith("token_endpoint_auth_signing_alg", "EdDSA", "backchannel_authentication_request_signing_alg", "ES256", "id_token_signed_response_alg", "PS256"),
 		"space around":              []byte(" \n" + string(documentWith()) + "\r\n"),
 		"a name that cannot be one": documentWith("client_name", "Bank \u202e"),
@@ -123,7 +123,7 @@ func TestReadDocument(t *testing.T) {
 		{"syntax", "a member in capitals", documentWith("JWKS_URI", "https://agent.example/jwks")},
 		{"syntax", "deep", documentWith("x", json.RawMessage(strings.Repeat("[", 17)+strings.Repeat("]", 17)))},
 		{"syntax", "a number for text", documentWith("client_name", 1)},
-		{"syntax", "text for a list", documentWith("grant_types", GrantCIBA)},
+		{"syntax", "text for a list", documentWith("grant_types", consent.GrantTypeCIBA)},
 		{"syntax", "half a character", []byte(strings.Replace(string(documentWith()), "Travel", `\ud800`, 1))},
 	} {
 		d, err := readDocument(testDocumentID, tt.body, check)
@@ -146,10 +146,10 @@ func TestDocumentClient(t *testing.T) {
 		return d
 	}
 	allowed := &consent.Documents{People: "any", Scope: "openid calendar", DefaultResource: "https://api.example", Resources: []string{"https://b.example"}}
-	all := []string{GrantCIBA, "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:deferred", "authorization_code"}
+	all := []string{consent.GrantTypeCIBA, "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:deferred", "authorization_code"}
 	made := consent.Client{
 		ID: testDocumentID, Name: "Travel agent", Host: "agent.example", AuthMethod: "private_key_jwt", JWKS: json.RawMessage(testJWKS), Mode: consent.Poll,
-		GrantTypes: []string{GrantCIBA}, People: "any", Scope: "openid calendar", DefaultResource: "https://api.example", Resources: []string{"https://b.example"}, FromDocument: true,
+		GrantTypes: []string{consent.GrantTypeCIBA}, People: "any", Scope: "openid calendar", DefaultResource: "https://api.example", Resources: []string{"https://b.example"}, FromDocument: true,
 	}
 	entry := consent.Client{ID: testDocumentID, People: "list", PeopleList: []string{"alice"}, Scope: "openid", Approver: "alice", DefaultResource: "https://c.example", FromFile: true, FromDocument: true}
 	with := func(c consent.Client, f func(*consent.Client)) *consent.Client { f(&c); return &c }
@@ -162,7 +162,7 @@ func TestDocumentClient(t *testing.T) {
 		{"alone", read("scope", "openid payments", "people", "any", "verified_host", "bank.example"), nil, &made},
 		{"without a name", read("client_name", nil), nil, with(made, func(c *consent.Client) { c.Name = "agent.example" })},
 		{"with a bad name", read("client_name", "Bаnk of Latin"), nil, with(made, func(c *consent.Client) { c.Name = "agent.example" })},
-		{"every grant", read("grant_types", all), nil, with(made, func(c *consent.Client) { c.GrantTypes = []string{GrantCIBA, "refresh_token"} })},
+		{"every grant", read("grant_types", all), nil, with(made, func(c *consent.Client) { c.GrantTypes = []string{consent.GrantTypeCIBA, "refresh_token"} })},
 		{"all it can say", read("backchannel_token_delivery_mode", "ping", "backchannel_client_notification_endpoint", "https://agent.example/cb", "deferred_client_notification_endpoint", "https://agent.example/dc",
 			"require_signed_request_object", true, "backchannel_user_code_parameter", true, "dpop_bound_access_tokens", true, "tls_client_certificate_bound_access_tokens", true,
 			"token_endpoint_auth_signing_alg", "EdDSA", "backchannel_authentication_request_signing_alg", "ES256", "id_token_signed_response_alg", "PS256"), nil,
@@ -224,11 +224,11 @@ func TestDocumentURL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{cfg: Config{Outbound: public}}
+	v := &Verifier{cfg: Config{Outbound: public}}
 	for _, id := range []string{
 		testDocumentID, "https://agent.example/", "https://agent.example/a/b?c=d", "https://a.b-c.agent.example/x", "https://xn--bcher-kva.example/x", "https://agent.example/a%20b", "https://agent.example/a..b/.c",
 	} {
-		if _, ok := s.documentURL(id); !ok {
+		if _, ok := v.documentURL(id); !ok {
 			t.Errorf("documentURL(%q) refuses", id)
 		}
 	}
@@ -241,7 +241,7 @@ func TestDocumentURL(t *testing.T) {
 		"https://agent.example/a b", "https://agent.example/a\tb", "https://agent.example/a\nb", " https://agent.example/x", "https://agent.example/x ", "https://agent.example/\u00e4", "https://b\u00fccher.example/x", "https://agent.example/x\"", "https://agent.example/<x>", "https://agent.example\\@bank.example/x", "https://agent.example/a\\b", "https://agent.example/%zz", "https://agent.example/\x00",
 		"https://127.0.0.1/x", "https://[::1]/x", "https://2130706433/x", "https://0x7f.1/x", "https://agent_x.example/x", "https://" + strings.Repeat("a", 64) + ".example/x", "https://agent.example/" + strings.Repeat("x", maxDocumentID),
 	} {
-		if u, ok := s.documentURL(id); ok {
+		if u, ok := v.documentURL(id); ok {
 			t.Errorf("documentURL(%q) = %v", id, u)
 		}
 	}
@@ -254,8 +254,8 @@ func TestCovers(t *testing.T) {
 		"agent.example": true, "x.agents.example": true, "x.y.agents.example": true, "b.example": true,
 		"x.agent.example": false, "agents.example": false, "evilagents.example": false, "evilagent.example": false, ".agents.example": false, "example": false, "": false, "agent.example.evil.example": false,
 	} {
-		if got := covers(hosts, host); got != want {
-			t.Errorf("covers(%q) = %v", host, got)
+		if got := Covers(hosts, host); got != want {
+			t.Errorf("Covers(%q) = %v", host, got)
 		}
 	}
 }
@@ -277,7 +277,7 @@ func TestIsJSON(t *testing.T) {
 func FuzzReadDocument(f *testing.F) {
 	for _, body := range [][]byte{
 		documentWith(), documentWith("jwks", nil, "jwks_uri", "https://agent.example/jwks"), []byte("{}"),
-		documentWith("backchannel_token_delivery_mode", "ping", "backchannel_client_notification_endpoint", "https://agent.example/cb", "grant_types", []string{GrantCIBA, "x"}),
+		documentWith("backchannel_token_delivery_mode", "ping", "backchannel_client_notification_endpoint", "https://agent.example/cb", "grant_types", []string{consent.GrantTypeCIBA, "x"}),
 	} {
 		f.Add(testDocumentID, body)
 	}

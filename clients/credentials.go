@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"net/http"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -124,55 +125,6 @@ func HasSecret(c *consent.Client, secret string) bool {
 // FormDecode undoes the encoding of RFC 6749 appendix B and reports whether the
 // result is UTF-8 without NULs.
 func FormDecode(s string) (string, bool) {
-	plain := true
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '%' || c == '+':
-			plain = false
-		case c == 0 || c >= utf8.RuneSelf:
-			plain = false
-		}
-	}
-	if plain {
-		return s, true
-	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch c {
-		case '+':
-			c = ' '
-		case '%':
-			if i+2 >= len(s) {
-				return "", false
-			}
-			hi, lo := nibble(s[i+1]), nibble(s[i+2])
-			if hi|lo > 15 {
-				return "", false
-			}
-			c = hi<<4 | lo
-			i += 2
-		}
-		if c == 0 {
-			return "", false
-		}
-		out = append(out, c)
-	}
-	if !utf8.Valid(out) {
-		return "", false
-	}
-	return string(out), true
-}
-
-// nibble returns the value of a hexadecimal digit, 255 for anything else.
-func nibble(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 255
+	text, err := url.QueryUnescape(s)
+	return text, err == nil && utf8.ValidString(text) && strings.IndexByte(text, 0) < 0
 }

@@ -3,7 +3,6 @@ package clients
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"ringback/consent"
 	"ringback/keys"
@@ -13,35 +12,20 @@ import (
 // maxJWKS is the longest key set that is fetched, in bytes.
 const maxJWKS = 64 << 10
 
-// maxKeySets bounds how many parsed key sets are kept. The registered ones fit;
-// when strangers' come in too, all are parsed again now and then.
+// maxKeySets bounds how many parsed key sets are kept by their text. The
+// registered ones fit; strangers' may come in too.
 const maxKeySets = 4096
 
-// keySets keeps the parsed keys of clients by the text that they came in.
-type keySets struct {
-	mu     sync.RWMutex
-	parsed map[string]*keys.PublicKeys
-}
-
 // parse returns the keys of a JWKS.
-func (k *keySets) parse(jwks []byte) (*keys.PublicKeys, error) {
-	k.mu.RLock()
-	set := k.parsed[string(jwks)]
-	k.mu.RUnlock()
-	if set != nil {
+func (v *Verifier) parse(jwks []byte) (*keys.PublicKeys, error) {
+	if set, ok := v.parsed.Get(string(jwks)); ok {
 		return set, nil
 	}
 	set, err := keys.ParsePublicKeys(jwks)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		v.parsed.Add(string(jwks), set)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.parsed == nil || len(k.parsed) >= maxKeySets {
-		k.parsed = make(map[string]*keys.PublicKeys)
-	}
-	k.parsed[string(jwks)] = set
-	return set, nil
+	return set, err
 }
 
 // clientKeys returns the keys of a client. Those behind an address are at most
@@ -58,7 +42,7 @@ func (v *Verifier) clientKeys(ctx context.Context, c *consent.Client, newest boo
 		set, err := v.remoteKeys.get(ctx, c.JWKSURI, c.ID, newest)
 		return set, unfetched(InvalidClient, "jwks_uri:", err)
 	case c.JWKS != nil:
-		return v.keySets.parse(c.JWKS)
+		return v.parse(c.JWKS)
 	}
 	return nil, fmt.Errorf("%w: no keys are registered for the client", keys.ErrToken)
 }

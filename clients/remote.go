@@ -2,7 +2,6 @@ package clients
 
 import (
 	"cmp"
-	"container/list"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"ringback/outbound"
 )
@@ -105,7 +106,9 @@ func passing(err error) bool {
 }
 
 // remote keeps what was read from addresses that somebody else chose. One
-// request at a time asks an address; others wait for it.
+// request at a time asks an address; others wait for it, unless what is known
+// serves as well. x/sync/singleflight cannot tell these apart, and its caller's
+// panic ends the program.
 type remote[T any] struct {
 	failed, changed string        // what the log says
 	least, most     time.Duration // bounds of how long an answer counts
@@ -114,11 +117,16 @@ type remote[T any] struct {
 	log             *slog.Logger
 	read            func(ctx context.Context, address string) (T, *outbound.Response, error)
 
-	mu      sync.Mutex
-	entries map[string]*fetched[T]
-	good    list.List // of *fetched[T], the last used first
-	bad     list.List
-	bytes   int
+	mu        sync.Mutex
+	good, bad *simplelru.LRU[string, *fetched[T]] // what gave something, and what did not, by address
+	bytes     int                                 // of what is in good
+}
+
+// open makes the lists of r, which is otherwise complete.
+func (r *remote[T]) open() *remote[T] {
+	r.good, _ = simplelru.NewLRU(maxFetched, func(_ string, e *fetched[T]) { r.bytes -= e.size }) // no error but for a size below 1
+	r.bad, _ = simplelru.NewLRU[string, *fetched[T]](maxFailed, nil)
+	return r
 }
 
 // fetched is what is known of an address.
@@ -132,9 +140,6 @@ type fetched[T any] struct {
 	asked        time.Time         // when it was asked last
 	err          error             // why that gave nothing
 	busy         chan struct{}     // closed at the end of the fetch that is under way; nil: none is
-
-	in *list.List // which list of remote has it; nil: it was dropped
-	at *list.Element
 }
 
 // get returns what stands at the address, for a client. newest asks again even
@@ -173,12 +178,14 @@ func (r *remote[T]) get(ctx context.Context, address, client string, newest bool
 
 // entry returns what is known of an address, as the last used. r.mu is held.
 func (r *remote[T]) entry(address string) *fetched[T] {
-	e := r.entries[address]
-	if e == nil {
-		e = &fetched[T]{address: address}
-		r.keep(e, &r.bad)
+	e, ok := r.good.Get(address)
+	if !ok {
+		e, ok = r.bad.Get(address)
 	}
-	e.in.MoveToFront(e.at)
+	if !ok {
+		e = &fetched[T]{address: address}
+		r.bad.Add(address, e)
+	}
 	return e
 }
 
@@ -212,52 +219,25 @@ func (r *remote[T]) learn(e *fetched[T], value T, res *outbound.Response, err er
 	e.asked = now
 	if err != nil {
 		if !r.lenient && !passing(err) {
-			r.forget(e)
+			r.good.Remove(e.address)
 			var none T
-			e.value, e.has, e.size = none, false, 0
-			r.keep(e, &r.bad)
+			e.value, e.has = none, false
+			r.bad.Add(e.address, e)
 		}
 		return false
 	}
 	sum := sha256.Sum256(res.Body)
 	changed := e.has && e.sum != sum
-	r.forget(e)
+	r.good.Remove(e.address) // with the size that it had
+	r.bad.Remove(e.address)
 	e.value, e.has, e.size, e.sum = value, true, len(res.Body), sum
 	e.fresh = now.Add(min(max(lifeOf(res.Header), r.least), r.most))
 	e.stale = now.Add(max(e.fresh.Sub(now), staleTime))
-	r.keep(e, &r.good)
+	r.good.Add(e.address, e)
+	for r.bytes += e.size; r.bytes > maxFetchedBytes; {
+		r.good.RemoveOldest()
+	}
 	return changed
-}
-
-// keep puts e into a list and drops what was not used for the longest time. It
-// does nothing where another entry came in meanwhile. r.mu is held.
-func (r *remote[T]) keep(e *fetched[T], in *list.List) {
-	if r.entries == nil {
-		r.entries = make(map[string]*fetched[T])
-	}
-	if r.entries[e.address] != nil {
-		return
-	}
-	r.entries[e.address] = e
-	e.in, e.at = in, in.PushFront(e)
-	r.bytes += e.size
-	for r.bad.Len() > maxFailed {
-		r.forget(r.bad.Back().Value.(*fetched[T]))
-	}
-	for r.good.Len() > maxFetched || r.bytes > maxFetchedBytes {
-		r.forget(r.good.Back().Value.(*fetched[T]))
-	}
-}
-
-// forget takes e out of the list that has it. r.mu is held.
-func (r *remote[T]) forget(e *fetched[T]) {
-	if e.in == nil {
-		return
-	}
-	e.in.Remove(e.at)
-	delete(r.entries, e.address)
-	r.bytes -= e.size
-	e.in, e.at = nil, nil
 }
 
 // lifeOf returns for how long an answer counts (RFC 9111 §4.2 and §5.2.2), at

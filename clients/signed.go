@@ -133,7 +133,7 @@ func (v *Verifier) Verify(ctx context.Context, k *Kind, c *consent.Client, regis
 func (v *Verifier) VerifyHint(ctx context.Context, k *Kind, from *consent.HintIssuer, c *consent.Client, token string) (*Claims, error) {
 	return k.verify(token, algs(c, ""), func(newest bool) (*keys.PublicKeys, error) {
 		if from.JWKSURI == "" {
-			return v.keySets.parse(from.JWKS)
+			return v.parse(from.JWKS)
 		}
 		set, err := v.remoteKeys.get(ctx, from.JWKSURI, c.ID, newest)
 		return set, unfetched(k.Code, k.Name+": the keys of its iss are", err)

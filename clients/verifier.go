@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"ringback/consent"
 	"ringback/keys"
 	"ringback/outbound"
@@ -52,10 +54,10 @@ type Uses interface {
 // Verifier finds out who calls.
 type Verifier struct {
 	cfg        Config
-	keySets    keySets
 	slots      *slots
-	remoteKeys remote[*keys.PublicKeys]
-	documents  remote[*document]
+	parsed     *lru.Cache[string, *keys.PublicKeys]
+	remoteKeys *remote[*keys.PublicKeys]
+	documents  *remote[*document]
 
 	bases []string // our addresses, without a slash at the end: the issuer's, then that of MTLS
 	names []string // by what clients may call us in aud: the issuer, then our endpoints
@@ -64,14 +66,15 @@ type Verifier struct {
 // New returns a Verifier; it starts nothing.
 func New(cfg Config) *Verifier {
 	v := &Verifier{cfg: cfg, slots: newSlots(), bases: []string{strings.TrimSuffix(cfg.Issuer, "/")}, names: []string{cfg.Issuer}}
-	v.remoteKeys = remote[*keys.PublicKeys]{
+	v.parsed, _ = lru.New[string, *keys.PublicKeys](maxKeySets) // no error but for a size below 1
+	v.remoteKeys = (&remote[*keys.PublicKeys]{
 		failed: "client keys not fetched", changed: "client keys changed", least: leastKeys, most: staleTime, lenient: true,
 		now: cfg.Now, log: cfg.Log, read: v.fetchKeys,
-	}
-	v.documents = remote[*document]{
+	}).open()
+	v.documents = (&remote[*document]{
 		failed: "client document not fetched", changed: "client document changed", least: leastDocument, most: staleTime,
 		now: cfg.Now, log: cfg.Log, read: v.fetchDocument,
-	}
+	}).open()
 	if cfg.MTLS != nil {
 		v.bases = append(v.bases, strings.TrimSuffix(cfg.MTLS.URL, "/"))
 	}

@@ -185,7 +185,7 @@ func fits(req *consent.Request) error {
 	if req.Details == nil && len(req.Scope) <= fewScopes {
 		return nil
 	}
-	raw, err := json.Marshal(accessClaimsOf(req, &consent.Decision{ACR: consent.ACRMatch}, "jkt:"+longKey, req.AskedAt))
+	raw, err := json.Marshal(claimsOf(req, &consent.Decision{ACR: consent.ACRMatch}, "jkt:"+longKey, req.AskedAt))
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"ringback/clients"
 	"ringback/consent"
@@ -19,30 +18,6 @@ const GrantClientCredentials = consent.GrantTypeClientCredentials
 
 // grantTypes are those that the token endpoint takes.
 var grantTypes = []string{GrantCIBA, GrantClientCredentials, GrantDeferred}
-
-// unaskedJTI begins the jti of a token that was issued without a request.
-const unaskedJTI = "unasked."
-
-// approval says in a client's own token how it was approved, but not by whom.
-type approval struct {
-	ACR           string         `json:"acr"`
-	AMR           []string       `json:"amr,omitempty"`
-	ApprovedAt    int64          `json:"approved_at"`
-	GrantedDigest consent.Digest `json:"granted_digest"`
-	Request       consent.ID     `json:"request"`
-}
-
-// ownClaims are those that every access token has, the client as its subject.
-func ownClaims(req *consent.Request, key consent.Binding, at time.Time) *accessClaims {
-	return &accessClaims{
-		Issuer: req.Issuer, Subject: req.Client.ID, Audience: req.Resource, ClientID: req.Client.ID,
-		IssuedAt: at.Unix(), Expiry: at.Unix() + int64(req.GrantLifetime), JTI: req.ID.String(),
-		Scope: strings.Join(req.Scope, " "), Details: req.Details, Confirmation: clients.Confirm(key),
-	}
-}
-
-// unasked reports whether the token was issued without asking a person.
-func (c *accessClaims) unasked() bool { return strings.HasPrefix(c.JTI, unaskedJTI) }
 
 // clientCredentials answers a request for a client's own token: with tokens
 // where policy needs nobody's yes, else with a deferral.
@@ -117,9 +92,7 @@ func (s *Server) issue(ctx context.Context, req *consent.Request) (*tokens, erro
 	if err := fits(req); err != nil {
 		return nil, err
 	}
-	claims := ownClaims(req, req.Binding, req.AskedAt)
-	claims.JTI = unaskedJTI + claims.JTI
-	t, err := s.signAccess(claims, "")
+	t, err := s.signAccess(claimsOf(req, nil, req.Binding, req.AskedAt), "")
 	if err != nil {
 		return nil, err
 	}

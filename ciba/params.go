@@ -216,14 +216,3 @@ func isB64Token(s string) bool {
 	}
 	return s != ""
 }
-
-// mayAsk reports why the client cannot use the CIBA grant (CIBA Core §4).
-func mayAsk(c *consent.Client) error {
-	if c.Mode == consent.Push && !pushes(c) {
-		return refuse(UnauthorizedClient, "the profile %s has no delivery mode push, register poll or ping", c.Profile)
-	}
-	if len(c.GrantTypes) == 0 || slices.Contains(c.GrantTypes, GrantCIBA) { // none: registered for nothing else
-		return nil
-	}
-	return refuse(UnauthorizedClient, "the client is not registered for grant type %s", GrantCIBA)
-}

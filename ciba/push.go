@@ -12,14 +12,6 @@ import (
 // does not permit it.
 func pushes(c *consent.Client) bool { return c.Mode == consent.Push && !c.Strict() }
 
-// mayPoll reports why the client may not come for tokens (CIBA Core §11).
-func mayPoll(c *consent.Client) error {
-	if c.Mode == consent.Push {
-		return refuse(UnauthorizedClient, "clients of delivery mode push are sent their tokens and cannot come for them")
-	}
-	return mayAsk(c)
-}
-
 // pushed is what a client is sent (CIBA Core §10.3.1): a token response, and
 // what it answers.
 type pushed struct {
@@ -70,7 +62,7 @@ func (s *Server) pushBody(ctx context.Context, c *consent.Client, st *consent.St
 	}
 	switch st.Status() {
 	case consent.StatusRedeemed:
-		claims := accessClaimsOf(req, st.Decided, st.Settled.Binding, st.Settled.IssuedAt)
+		claims := claimsOf(req, st.Decided, st.Settled.Binding, st.Settled.IssuedAt)
 		left := int(claims.Expiry - s.cfg.Now().Unix())
 		if left <= 0 {
 			return nil, nil

@@ -60,8 +60,7 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	return &Server{
 		cfg: cfg, base: strings.TrimSuffix(cfg.Issuer, "/"),
-		backchannel: polling{"auth_req_id", "the backchannel authentication endpoint", cfg.Handles.ParseAuthReqID, errForeign, mayPoll},
-		deferrals:   polling{"deferral_code", "the deferred token request", cfg.Handles.ParseDeferralCode, errForeignDeferral, mayCollect},
+		backchannel: backchannel(cfg.Handles), deferrals: deferrals(cfg.Handles),
 	}, nil
 }
 

@@ -1,34 +1,15 @@
 package ciba
 
 import (
-	"cmp"
-	"context"
-	"crypto/rand"
-	"errors"
-	"log/slog"
+	"encoding/json"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"ringback/clients"
 	"ringback/consent"
+	"ringback/keys"
 )
-
-// GrantCIBA is the grant type of CIBA Core §10.1.
-const GrantCIBA = consent.GrantTypeCIBA
-
-// polling is how a client comes for the answer to what it asked.
-type polling struct {
-	param   string // the parameter that names the request
-	source  string // where its value comes from
-	parse   func(string) (id [16]byte, ok bool)
-	foreign *Error // of what is unknown, another client's, or redeemed
-
-	may func(*consent.Client) error // reports why the client may not come for it
-}
 
 // token is the token endpoint.
 func (s *Server) token(c echo.Context) error {
@@ -65,192 +46,43 @@ func (s *Server) token(c echo.Context) error {
 	return refuse(UnsupportedGrantType, "grant_type: must be one of %s", strings.Join(grantTypes, ", "))
 }
 
-// poll answers a poll (CIBA Core §10.1 and §11).
-func (s *Server) poll(c echo.Context, who clients.Caller, f form, by *polling) error {
-	r := c.Request()
-	wait := waitOf(r.Header["Prefer"])
-	t, err := s.exchange(r.Context(), who, f, by, wait)
-	if errors.Is(err, errForeign) {
-		err = by.foreign
-	}
-	var e *Error
-	if wait > 0 && !(errors.As(err, &e) && e.Code == SlowDown) {
-		c.Response().Header().Set("Preference-Applied", "wait="+strconv.Itoa(seconds(wait)))
-	}
-	if err != nil {
-		return err
-	}
-	return answer(c, http.StatusOK, t)
+// tokens is a token response (OpenID Connect Core §3.1.3.3, RFC 9396 §7).
+type tokens struct {
+	AccessToken  string          `json:"access_token"`
+	TokenType    string          `json:"token_type"`
+	ExpiresIn    int             `json:"expires_in"`
+	RefreshToken string          `json:"refresh_token,omitempty"`
+	IDToken      string          `json:"id_token,omitempty"`
+	Scope        string          `json:"scope,omitempty"`
+	Details      json.RawMessage `json:"authorization_details,omitempty"`
 }
 
-// exchange answers one poll: the client is known; then comes ownership, then
-// state. The only error that leaves a trace is slow_down, in the pace.
-func (s *Server) exchange(ctx context.Context, who clients.Caller, f form, by *polling, wait time.Duration) (*tokens, error) {
-	if err := mayCome(who, by); err != nil {
-		return nil, err
-	}
-	handle := f.Get(by.param)
-	if handle == "" {
-		return nil, refuse(InvalidRequest, "%s: missing, send the one that %s returned", by.param, by.source)
-	}
-	id, ok := by.parse(handle)
-	if !ok {
-		return nil, errForeign
-	}
-	st, err := s.await(ctx, who, id, wait)
+// signAccess returns a token response without an ID token. There may be no
+// refresh token.
+func (s *Server) signAccess(c *accessClaims, refresh string) (*tokens, error) {
+	access, err := s.cfg.Ring.Sign(typeAccess, c)
 	if err != nil {
 		return nil, err
 	}
-	if st.Status() != consent.StatusApproved {
-		return nil, ended(st)
-	}
-	if err := isFor(f, st.Request); err != nil {
-		return nil, err
-	}
-	if wait > 0 { // its registration may have changed meanwhile
-		if who.Client, err = s.cfg.Clients.Client(ctx, who.ID); errors.Is(err, consent.ErrNotFound) {
-			err = clients.ErrCredentials
-		}
-		if err == nil {
-			err = mayCome(who, by)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return s.redeem(ctx, who, st, handle)
+	return &tokens{
+		AccessToken: access, TokenType: c.Confirmation.TokenType(), ExpiresIn: int(c.Expiry - c.IssuedAt), RefreshToken: refresh,
+		Scope: c.Scope, Details: c.Details,
+	}, nil
 }
 
-// mayCome reports why the caller may not come for an answer at all.
-func mayCome(who clients.Caller, by *polling) error {
-	if err := by.may(who.Client); err != nil {
-		return err
-	}
-	return who.CanBind()
-}
-
-// await returns the state of the caller's own request once it is decided, or
-// the error to answer. A pending request is answered from memory.
-func (s *Server) await(ctx context.Context, who clients.Caller, id consent.ID, wait time.Duration) (*consent.State, error) {
-	held := false
-	if b, known := s.cfg.Store.Peek(id); known {
-		if b.Client != who.ID {
-			return nil, errForeign
-		}
-		if b.Binding != [8]byte{} && b.Binding != who.Key.Tag() {
-			st, err := s.owned(ctx, who, id)
-			if err == nil {
-				err = who.MayCollect(st.Request.Binding)
-			}
-			return nil, cmp.Or(err, error(errForeign))
-		}
-		if b.Decided == "" && s.cfg.Now().Before(b.ExpiresAt) {
-			if err := s.hold(ctx, id, b.Interval, b.ExpiresAt, wait); err != nil {
-				return nil, err
-			}
-			held = true
-		}
-	}
-	st, err := s.owned(ctx, who, id)
-	if err == nil {
-		err = who.MayCollect(st.Request.Binding)
-	}
-	if err == nil && !held && st.Decided == nil && !st.Overdue(s.cfg.Now()) {
-		if err = s.hold(ctx, id, st.Request.Interval, st.Request.ExpiresAt, wait); err == nil {
-			st, err = s.owned(ctx, who, id)
-		}
-	}
+// sign returns the token response for settled claims of the client.
+func (s *Server) sign(who *consent.Client, c *accessClaims, handle, refresh string) (*tokens, error) {
+	t, err := s.signAccess(c, refresh)
 	if err != nil {
 		return nil, err
 	}
-	if st.Overdue(s.cfg.Now()) {
-		err = s.expire(ctx, st)
-	} else if st.Decided == nil {
-		return nil, errPending
+	sign := s.cfg.Ring.Sign
+	if who.IDTokenAlg == keys.PS256 {
+		sign = s.cfg.Ring.SignPS256
 	}
-	s.pace.forget(id)
-	return st, err
-}
-
-// owned reads a request. One of another client and one that does not exist are
-// the same answer.
-func (s *Server) owned(ctx context.Context, who clients.Caller, id consent.ID) (*consent.State, error) {
-	st, err := s.cfg.Store.Get(ctx, id)
-	if errors.Is(err, consent.ErrNotFound) {
-		return nil, errForeign
-	}
-	if err == nil && st.Request.Client.ID != who.ID {
-		return nil, errForeign
-	}
-	return st, err
-}
-
-// hold answers a poll of a pending request. It returns nil as soon as the
-// request may have left that state: a decision is durable, or its time is over.
-func (s *Server) hold(ctx context.Context, id consent.ID, interval int, ends time.Time, wait time.Duration) error {
-	now := s.cfg.Now()
-	next, ok := s.pace.poll(id, now, interval, s.holds.has(id))
-	if !ok {
-		e := refuse(SlowDown, "polled too early or twice at a time, wait %d seconds between polls", next)
-		e.RetryAfter = time.Duration(next) * time.Second
-		return e
-	}
-	if wait == 0 {
-		return errPending
-	}
-	held, end := context.WithTimeout(ctx, min(wait, ends.Sub(now)))
-	defer end()
-	if !s.holds.begin(id, end) {
-		return errPending
-	}
-	defer s.holds.end(id)
-	err := s.cfg.Store.Wait(held, id)
-	switch {
-	case ctx.Err() != nil: // nobody is there to take an answer, so nothing is settled
-		return ctx.Err()
-	case err == nil:
-		return nil
-	case held.Err() == nil:
-		return err
-	case s.cfg.Now().Before(ends):
-		return errPending
-	}
-	return nil
-}
-
-// expire writes that an undecided request is over, and puts into st what is
-// stored then: somebody may have been faster.
-func (s *Server) expire(ctx context.Context, st *consent.State) error {
-	d, err := consent.Expire(st, rand.Text(), s.cfg.Now())
-	if err != nil {
-		return err
-	}
-	return s.decide(ctx, st, d)
-}
-
-func (s *Server) decide(ctx context.Context, st *consent.State, d consent.Decision) error {
-	stored, err := s.cfg.Store.Decide(ctx, st.Request.ID, d)
-	switch {
-	case err == nil:
-		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "request decided", slog.String("req", st.Request.ID.String()), slog.String("client", st.Request.Client.ID), slog.String("code", string(d.Verb)))
-		st.Decided = &d
-	case errors.Is(err, consent.ErrDecided):
-		st.Decided = &stored
-	default:
-		return err
-	}
-	return nil
-}
-
-// ended is the answer to a poll of a request that yields no token (any more).
-func ended(st *consent.State) error {
-	switch st.Status() {
-	case consent.StatusDenied:
-		return refuse(AccessDenied, "the person refused")
-	case consent.StatusWithdrawn, consent.StatusCancelled:
-		return refuse(AccessDenied, "the request was taken back")
-	case consent.StatusExpired:
-		return refuse(ExpiredToken, "%s: the request has ended, ask again", handleOf(st.Request.Grant))
-	}
-	return errForeign // redeemed, whatever became of the token
+	t.IDToken, err = sign(typeID, &idClaims{
+		Issuer: c.Issuer, Subject: c.Subject, Audience: c.ClientID, Expiry: c.Expiry, IssuedAt: c.IssuedAt,
+		AuthTime: c.AuthTime, ACR: c.ACR, AMR: c.AMR, ATHash: halfHash(t.AccessToken), RTHash: halfHash(refresh), AuthReqID: handle,
+	})
+	return t, err
 }

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"ringback/clients"
 	"ringback/consent"
@@ -92,7 +90,7 @@ func (s *Server) renew(ctx context.Context, who clients.Caller, f form) (*tokens
 	if err != nil {
 		return nil, err
 	}
-	c := renewedClaims(st, n, who.Key, now)
+	c := claimsOf(st.Request, st.Decided, who.Key, now).renewed(n, st.RenewUntil())
 	c.Scope = scope
 	return s.useRefresh(ctx, who, st, n, c)
 }
@@ -114,7 +112,7 @@ func (s *Server) useRefresh(ctx context.Context, who clients.Caller, st *consent
 	}
 	id := st.Request.ID
 	err := s.cfg.Store.Renew(ctx, id, consent.Renewal{
-		V: consent.Version, N: n, JTI: c.JTI, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.Expiry, 0).UTC(),
+		V: consent.Version, N: n, JTI: c.JTI, IssuedAt: c.issued(), ExpiresAt: c.ends(),
 		Binding: who.Key, At: s.cfg.Now(), Nonce: rand.Text(),
 	})
 	if errors.Is(err, consent.ErrClaimed) {
@@ -138,15 +136,6 @@ func (s *Server) reused(ctx context.Context, st *consent.State) error {
 		return err
 	}
 	return errReused
-}
-
-// renewedClaims are those of the access token that refresh token n yields. No
-// token lives longer than what renews it.
-func renewedClaims(st *consent.State, n int, key consent.Binding, now time.Time) *accessClaims {
-	c := accessClaimsOf(st.Request, st.Decided, key, now)
-	c.JTI += "." + strconv.Itoa(n)
-	c.Expiry = min(c.Expiry, st.RenewUntil().Unix())
-	return c
 }
 
 // narrowed returns the scope of a renewed token: what was granted, or the part
@@ -178,31 +167,6 @@ func (s *Server) mayRenew(ctx context.Context, c *consent.Client, st *consent.St
 		return refuse(InvalidGrant, "refresh_token: what it renews may no longer be granted: %s", e.Description)
 	}
 	return err
-}
-
-// refreshInspection is what a client learns about its own refresh token (RFC
-// 7662 §2.2). It has no type, so that nobody takes it for an access token.
-type refreshInspection struct {
-	Active   bool   `json:"active"`
-	Issuer   string `json:"iss"`
-	Subject  string `json:"sub"`
-	ClientID string `json:"client_id"`
-	Scope    string `json:"scope"`
-	Expiry   int64  `json:"exp"`
-}
-
-// inspectRefresh introspects refresh token n. One that was used is inactive;
-// asking about it is no use of it.
-func (s *Server) inspectRefresh(ctx context.Context, who clients.Caller, id consent.ID, n int) (any, error) {
-	st, err := s.granted(ctx, who, id)
-	if errors.Is(err, errRefresh) || err == nil && (n <= len(st.Renewals) || !s.cfg.Now().Before(st.RenewUntil())) {
-		return &introspection{}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	req := st.Request
-	return &refreshInspection{true, req.Issuer, req.Approver, req.Client.ID, strings.Join(req.Scope, " "), st.RenewUntil().Unix()}, nil
 }
 
 // describeRenewal adds refresh tokens to the metadata.

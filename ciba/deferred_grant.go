@@ -9,6 +9,7 @@ import (
 	"ringback/clients"
 	"ringback/consent"
 	"ringback/details"
+	"ringback/keys"
 )
 
 // GrantDeferred is the grant type of polls for a deferred answer
@@ -54,9 +55,11 @@ func mayDefer(f form) bool {
 	return slices.Contains(strings.Fields(f.Get("completion_mode")), "deferred")
 }
 
-// mayCollect lets every client come for a deferred answer: whether it may have
-// the token is checked with everything else, see stillMay.
-func mayCollect(*consent.Client) error { return nil }
+// deferrals is how a client comes for a deferred answer. Every one may: whether
+// it may have the token is checked with everything else, see stillMay.
+func deferrals(h *keys.Handles) polling {
+	return polling{"deferral_code", "the deferred token request", h.ParseDeferralCode, errForeignDeferral, func(*consent.Client) error { return nil }}
+}
 
 // deferToPerson stores what the client asks its registered approver, and
 // answers with a deferral code.

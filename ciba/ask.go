@@ -227,22 +227,6 @@ func (s *Server) admit(ctx context.Context, req *consent.Request, policy *consen
 	return err
 }
 
-// refusedBy is contract: a duplicate is the agent's mistake, a budget or a
-// freeze is policy.
-func refusedBy(r *consent.Refusal, now time.Time) *Error {
-	var e *Error
-	switch r.Reason {
-	case consent.ReasonDuplicate:
-		e = refuse(InvalidRequest, "%s", r.Error())
-	default:
-		e = refuseDenied("%s", r.Error())
-	}
-	if r.Reason != consent.ReasonFrozen && r.Until.After(now) {
-		e.RetryAfter = r.Until.Sub(now)
-	}
-	return e
-}
-
 // matchTries bounds the search for a match code that no other open request of
 // the person has; newest is how many of these are compared.
 const (

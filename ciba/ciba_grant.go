@@ -7,9 +7,6 @@ import (
 	"ringback/keys"
 )
 
-// GrantCIBA is the grant type of CIBA Core §10.1.
-const GrantCIBA = consent.GrantTypeCIBA
-
 // mayAsk reports why the client cannot use the CIBA grant (CIBA Core §4).
 func mayAsk(c *consent.Client) error {
 	if c.Mode == consent.Push && !pushes(c) {
@@ -33,3 +30,7 @@ func mayPoll(c *consent.Client) error {
 func backchannel(h *keys.Handles) polling {
 	return polling{"auth_req_id", "the backchannel authentication endpoint", h.ParseAuthReqID, errForeign, mayPoll}
 }
+
+// pushes reports whether the client is sent its tokens (CIBA Core §5). FAPI
+// does not permit it.
+func pushes(c *consent.Client) bool { return c.Mode == consent.Push && !c.Strict() }

@@ -2,7 +2,6 @@ package ciba
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -11,10 +10,6 @@ import (
 	"ringback/details"
 	"ringback/keys"
 )
-
-// GrantDeferred is the grant type of polls for a deferred answer
-// (draft-ietf-oauth-deferred-token-response-01 §6.5).
-const GrantDeferred = consent.GrantTypeDeferred
 
 // typeDeferral is the token_type_hint of a deferral code.
 const typeDeferral = "urn:ietf:params:oauth:token-type:deferral-code"
@@ -29,23 +24,6 @@ type deferral struct {
 	ExpiresIn    int    `json:"expires_in"`
 	Interval     int    `json:"interval"`
 	MatchCode    string `json:"match_code,omitempty"`
-}
-
-// deferredMetadata says that answers may be deferred
-// (draft-ietf-oauth-deferred-token-response-01 §5.1 and §8.4).
-type deferredMetadata struct {
-	Deferred    bool     `json:"deferred_token_response_supported"`
-	RevokeTypes []string `json:"revocation_endpoint_token_type_values_supported"`
-}
-
-var deferredSupported = deferredMetadata{true, []string{typeDeferral}}
-
-// handleOf is the parameter by which a client comes for the answer.
-func handleOf(g consent.Grant) string {
-	if g == consent.GrantClientCredentials {
-		return "deferral_code"
-	}
-	return "auth_req_id"
 }
 
 // mayDefer reports whether the client takes a deferred answer. Values that
@@ -96,21 +74,4 @@ func (s *Server) deferToPerson(ctx context.Context, who clients.Caller, f form, 
 		Interval:     req.Interval,
 		MatchCode:    string(req.Bearers.MatchCode),
 	}, nil
-}
-
-// cancelDeferral takes back what was asked for by a deferral code
-// (draft-ietf-oauth-deferred-token-response-01 §8.2). Another client's changes
-// nothing, and is answered like one of the caller's.
-func (s *Server) cancelDeferral(ctx context.Context, who clients.Caller, id consent.ID) error {
-	st, err := s.owned(ctx, who, id)
-	if errors.Is(err, errForeign) {
-		return nil
-	}
-	if err == nil {
-		err = who.MayCollect(st.Request.Binding)
-	}
-	if err != nil {
-		return err
-	}
-	return s.cancel(ctx, who, st)
 }

@@ -126,3 +126,43 @@ const pathAuthorize = "/authorize"
 func (s *Server) authorize(echo.Context) error {
 	return refuse(UnsupportedResponseType, "people are asked by the backchannel authentication endpoint here, not in a browser")
 }
+
+// Paths of the endpoints.
+const (
+	pathToken       = "/token"
+	pathBackchannel = "/bc-authorize"
+	pathIntrospect  = "/introspect"
+	pathRevoke      = "/revoke"
+	pathRegister    = "/register"
+
+	pathDetailsTypes = "/authorization-details-types"
+)
+
+// deferredMetadata says that answers may be deferred
+// (draft-ietf-oauth-deferred-token-response-01 §5.1 and §8.4).
+type deferredMetadata struct {
+	Deferred    bool     `json:"deferred_token_response_supported"`
+	RevokeTypes []string `json:"revocation_endpoint_token_type_values_supported"`
+}
+
+var deferredSupported = deferredMetadata{true, []string{typeDeferral}}
+
+// describeRenewal adds refresh tokens to the metadata.
+func describeRenewal(m *metadata, p *consent.Policy) {
+	if p.Lifetime.Renew == 0 {
+		return
+	}
+	m.GrantTypes = append(m.GrantTypes, GrantRefresh)
+	m.Claims = append(m.Claims, "urn:openid:params:jwt:claim:rt_hash")
+	if _, named := p.Scopes[scopeOffline]; !named {
+		m.Scopes = append(m.Scopes, scopeOffline)
+	}
+}
+
+// describePush adds the delivery mode to the metadata, unless a profile that
+// excludes it is to be found there.
+func describePush(m *metadata, p *consent.Policy) {
+	if !p.FAPI {
+		m.DeliveryModes = append(m.DeliveryModes, string(consent.Push))
+	}
+}

@@ -222,3 +222,19 @@ func writeJSON(c echo.Context, status int, body []byte) error {
 	_, err := w.Write(body)
 	return err
 }
+
+// refusedBy is contract: a duplicate is the agent's mistake, a budget or a
+// freeze is policy.
+func refusedBy(r *consent.Refusal, now time.Time) *Error {
+	var e *Error
+	switch r.Reason {
+	case consent.ReasonDuplicate:
+		e = refuse(InvalidRequest, "%s", r.Error())
+	default:
+		e = refuseDenied("%s", r.Error())
+	}
+	if r.Reason != consent.ReasonFrozen && r.Until.After(now) {
+		e.RetryAfter = r.Until.Sub(now)
+	}
+	return e
+}

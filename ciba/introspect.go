@@ -121,3 +121,6 @@ func (s *Server) readAccess(token string) (*accessClaims, consent.ID, bool) {
 	id, err := consent.ParseID(name)
 	return &c, id, err == nil
 }
+
+// revokedKey is under what the revocation of an unasked token is remembered.
+func revokedKey(c *accessClaims) string { return "revoked\x00" + c.JTI }

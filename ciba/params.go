@@ -10,6 +10,20 @@ import (
 	"ringback/details"
 )
 
+// Grant types: of CIBA Core §10.1, of refresh tokens (RFC 6749 §6), of a client's
+// own tokens (RFC 6749 §4.4), and of polls for a deferred answer
+// (draft-ietf-oauth-deferred-token-response-01 §6.5).
+const (
+	GrantCIBA              = consent.GrantTypeCIBA
+	GrantRefresh           = consent.GrantTypeRefresh
+	GrantClientCredentials = consent.GrantTypeClientCredentials
+	GrantDeferred          = consent.GrantTypeDeferred
+)
+
+// grantTypes are those that the token endpoint takes, refresh tokens where
+// policy has them.
+var grantTypes = []string{GrantCIBA, GrantClientCredentials, GrantDeferred}
+
 // Bounds of a request where policy names none.
 const (
 	defaultLifetime = 300 * time.Second

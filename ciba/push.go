@@ -8,10 +8,6 @@ import (
 	"ringback/consent"
 )
 
-// pushes reports whether the client is sent its tokens (CIBA Core §5). FAPI
-// does not permit it.
-func pushes(c *consent.Client) bool { return c.Mode == consent.Push && !c.Strict() }
-
 // pushed is what a client is sent (CIBA Core §10.3.1): a token response, and
 // what it answers.
 type pushed struct {
@@ -83,12 +79,4 @@ func (s *Server) pushBody(ctx context.Context, c *consent.Client, st *consent.St
 		}
 	}
 	return nil, nil
-}
-
-// describePush adds the delivery mode to the metadata, unless a profile that
-// excludes it is to be found there.
-func describePush(m *metadata, p *consent.Policy) {
-	if !p.FAPI {
-		m.DeliveryModes = append(m.DeliveryModes, string(consent.Push))
-	}
 }

@@ -12,9 +12,6 @@ import (
 	"ringback/consent"
 )
 
-// GrantRefresh is the grant type of refresh tokens (RFC 6749 §6).
-const GrantRefresh = consent.GrantTypeRefresh
-
 // Refresh tokens are numbered. Each is used up by a durable fact before the
 // next is issued, so that two who hold the same one show themselves.
 var (
@@ -34,14 +31,6 @@ func renewable(req *consent.Request, scope string, c *consent.Client, p *consent
 	if renews(c, p) && slices.Contains(strings.Split(scope, " "), scopeOffline) {
 		req.Scope, req.Renewable = append(req.Scope, scopeOffline), seconds(p.Lifetime.Renew)
 	}
-}
-
-// refreshToken returns the n-th refresh token of a request, or nothing.
-func (s *Server) refreshToken(req *consent.Request, n int) string {
-	if req.Renewable == 0 || n > consent.MaxRenewals {
-		return ""
-	}
-	return s.cfg.Handles.RefreshToken(req.ID, n)
 }
 
 // renew answers a refresh token: client, then ownership, then sender's key,
@@ -167,16 +156,4 @@ func (s *Server) mayRenew(ctx context.Context, c *consent.Client, st *consent.St
 		return refuse(InvalidGrant, "refresh_token: what it renews may no longer be granted: %s", e.Description)
 	}
 	return err
-}
-
-// describeRenewal adds refresh tokens to the metadata.
-func describeRenewal(m *metadata, p *consent.Policy) {
-	if p.Lifetime.Renew == 0 {
-		return
-	}
-	m.GrantTypes = append(m.GrantTypes, GrantRefresh)
-	m.Claims = append(m.Claims, "urn:openid:params:jwt:claim:rt_hash")
-	if _, named := p.Scopes[scopeOffline]; !named {
-		m.Scopes = append(m.Scopes, scopeOffline)
-	}
 }

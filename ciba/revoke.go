@@ -75,16 +75,6 @@ func (s *Server) revokeGranted(ctx context.Context, who clients.Caller, id conse
 	return s.revokeAll(ctx, st, who.ID)
 }
 
-// revokeAll writes that nothing is valid any more that a request yielded.
-func (s *Server) revokeAll(ctx context.Context, st *consent.State, by string) error {
-	req := st.Request
-	if err := s.cfg.Store.Revoke(ctx, req.ID, consent.Revocation{V: consent.Version, By: by, At: s.cfg.Now()}); err != nil {
-		return err
-	}
-	s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "token revoked", slog.String("req", req.ID.String()), slog.String("client", req.Client.ID))
-	return nil
-}
-
 // takeBack takes back what was asked for by an auth_req_id.
 func (s *Server) takeBack(ctx context.Context, who clients.Caller, id consent.ID) error {
 	st, err := s.owned(ctx, who, id)
@@ -126,4 +116,30 @@ func (s *Server) withdraw(ctx context.Context, st *consent.State, who clients.Ca
 		return err
 	}
 	return s.decide(ctx, st, d)
+}
+
+// cancelDeferral takes back what was asked for by a deferral code
+// (draft-ietf-oauth-deferred-token-response-01 §8.2). Another client's changes
+// nothing, and is answered like one of the caller's.
+func (s *Server) cancelDeferral(ctx context.Context, who clients.Caller, id consent.ID) error {
+	st, err := s.owned(ctx, who, id)
+	if errors.Is(err, errForeign) {
+		return nil
+	}
+	if err == nil {
+		err = who.MayCollect(st.Request.Binding)
+	}
+	if err != nil {
+		return err
+	}
+	return s.cancel(ctx, who, st)
+}
+
+// revokeUnasked revokes the caller's own live token.
+func (s *Server) revokeUnasked(ctx context.Context, who clients.Caller, c *accessClaims, id consent.ID) error {
+	first, err := s.cfg.Store.First(ctx, revokedKey(c))
+	if err == nil && first {
+		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "token revoked", slog.String("req", id.String()), slog.String("client", who.ID))
+	}
+	return err
 }

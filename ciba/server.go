@@ -64,17 +64,6 @@ func NewServer(cfg Config) (*Server, error) {
 	}, nil
 }
 
-// Paths of the endpoints.
-const (
-	pathToken       = "/token"
-	pathBackchannel = "/bc-authorize"
-	pathIntrospect  = "/introspect"
-	pathRevoke      = "/revoke"
-	pathRegister    = "/register"
-
-	pathDetailsTypes = "/authorization-details-types"
-)
-
 // Audiences are the paths of the endpoints whose URLs clients of the older rule
 // may put into aud of what they sign (CIBA Core §7.1).
 var Audiences = []string{pathToken, pathBackchannel}

@@ -7,12 +7,6 @@ import (
 	"ringback/consent"
 )
 
-// Prefixes of a [consent.Binding].
-const (
-	bindingProof       = "jkt:"
-	bindingCertificate = "x5t#S256:"
-)
-
 // Caller is an authenticated client, and the key that it has just proved to
 // hold.
 type Caller struct {

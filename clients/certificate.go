@@ -24,6 +24,9 @@ func certificate(r *http.Request) *x509.Certificate {
 	return r.TLS.PeerCertificates[0]
 }
 
+// bindingCertificate begins the consent.Binding of a certificate.
+const bindingCertificate = "x5t#S256:"
+
 // certificateBinding is the confirmation of a certificate (RFC 8705 §3.1).
 func certificateBinding(c *x509.Certificate) consent.Binding {
 	sum := sha256.Sum256(c.Raw)

@@ -128,3 +128,8 @@ func FormDecode(s string) (string, bool) {
 	text, err := url.QueryUnescape(s)
 	return text, err == nil && utf8.ValidString(text) && strings.IndexByte(text, 0) < 0
 }
+
+// Form is what the body of a request says; url.Values is one.
+type Form interface {
+	Get(name string) string // "" for what is absent
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"ringback/keys"
-	"ringback/outbound"
 )
 
 // Code is the value of "error" in a response.
@@ -37,27 +36,11 @@ func refuse(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Description: fmt.Sprintf(format, args...)}
 }
 
-// Refuse says what is wrong with something of this kind.
-func (k *Kind) Refuse(format string, args ...any) *Error {
-	return refuse(k.Code, k.Name+": "+format, args...)
-}
-
 // unsigned says in a specification's word that something was not signed as it
 // has to be. Other errors stay what they are.
 func unsigned(code Code, what string, err error) error {
 	if errors.Is(err, keys.ErrToken) {
 		return refuse(code, "%s: %v", what, err)
-	}
-	return err
-}
-
-// unfetched says in a specification's word what something of somebody else was
-// refused for. Other errors stay what they are.
-func unfetched(code Code, what string, err error) error {
-	var came *ruleError
-	var refused *outbound.FetchError
-	if errors.As(err, &came) || errors.As(err, &refused) {
-		return refuse(code, "%s %v", what, err)
 	}
 	return err
 }

@@ -14,6 +14,9 @@ import (
 // proofWindow is how far the iat of a DPoP proof may lie from our clock.
 const proofWindow = time.Minute
 
+// bindingProof begins the consent.Binding of a key that was proved to be held.
+const bindingProof = "jkt:"
+
 // dpopClaims are those of a DPoP proof (RFC 9449 §4.2).
 type dpopClaims struct {
 	JTI      string

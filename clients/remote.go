@@ -277,3 +277,14 @@ func digits(s string) (int, bool) {
 	n, err := strconv.ParseUint(s, 10, 31)
 	return int(n), len(s) <= 64 && (err == nil || errors.Is(err, strconv.ErrRange))
 }
+
+// unfetched says in a specification's word what something of somebody else was
+// refused for. Other errors stay what they are.
+func unfetched(code Code, what string, err error) error {
+	var came *ruleError
+	var refused *outbound.FetchError
+	if errors.As(err, &came) || errors.As(err, &refused) {
+		return refuse(code, "%s %v", what, err)
+	}
+	return err
+}

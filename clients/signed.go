@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
-	"slices"
 	"strconv"
 	"time"
 
@@ -26,28 +25,6 @@ const (
 
 	maxJTI = 256
 )
-
-// Algs are the algorithms of what clients sign. FAPI permits the first two.
-var (
-	Algs     = []string{keys.PS256, keys.ES256, keys.EdDSA, keys.Ed25519}
-	fapiAlgs = Algs[:2:2]
-)
-
-// algs are the algorithms that the client may sign with: the registered one,
-// else all that its profile permits.
-func algs(c *consent.Client, registered string) []string {
-	permitted := Algs
-	if c.Strict() {
-		permitted = fapiAlgs
-	}
-	if registered == "" {
-		return permitted
-	}
-	if slices.Contains(permitted, registered) {
-		return []string{registered}
-	}
-	return nil
-}
 
 // Kind is one kind of what is signed for us.
 type Kind struct {
@@ -214,4 +191,9 @@ func readMoment(value []byte) (time.Time, error) {
 	}
 	whole, part := math.Modf(n)
 	return time.Unix(int64(whole), int64(part*1e9)), nil
+}
+
+// Refuse says what is wrong with something of this kind.
+func (k *Kind) Refuse(format string, args ...any) *Error {
+	return refuse(k.Code, k.Name+": "+format, args...)
 }

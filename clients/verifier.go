@@ -103,11 +103,6 @@ func (v *Verifier) Methods() []string {
 	return methods
 }
 
-// Form is what the body of a request says; url.Values is one.
-type Form interface {
-	Get(name string) string // "" for what is absent
-}
-
 // Authenticate returns who sent r with the form f (RFC 6749 §2.3, CIBA Core
 // §7.1), and the key that it proves to hold: by a DPoP proof (RFC 9449 §5),
 // else by its certificate, else none. Exactly one method may be used. An

@@ -3,8 +3,6 @@ package ciba
 import (
 	"encoding/json"
 	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,18 +32,14 @@ type clientMetadata map[string]json.RawMessage
 
 // readMetadata reads the body of a registration.
 func readMetadata(r *http.Request) (clientMetadata, error) {
-	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if charset := params["charset"]; err != nil || kind != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return nil, refuse(InvalidRequest, "Content-Type must be application/json in UTF-8")
+	if typ := "application/json"; !isType(r.Header.Get("Content-Type"), typ) {
+		return nil, refuseType(typ)
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+	body, err := readBody(r)
 	if err != nil {
-		return nil, refuse(InvalidRequest, "the body could not be read to its end")
+		return nil, err
 	}
-	if len(body) > MaxBody {
-		return nil, errBody
-	}
-	return parseMetadata(body)
+	return parseMetadata([]byte(body))
 }
 
 // parseMetadata reads client metadata, which is one strict JSON object.

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -101,7 +101,7 @@ var (
 // handle turns a handler's error into its response.
 func (s *Server) handle(h func(echo.Context) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if id := c.Request().Header["X-Fapi-Interaction-Id"]; len(id) == 1 && isInteractionID(id[0]) {
+		if id := c.Request().Header["X-Fapi-Interaction-Id"]; len(id) == 1 && interactionID.MatchString(id[0]) {
 			c.Response().Header()["X-Fapi-Interaction-Id"] = id // FAPI 1.0 Baseline §6.2.1
 		}
 		if err := h(c); err != nil {
@@ -111,18 +111,8 @@ func (s *Server) handle(h func(echo.Context) error) echo.HandlerFunc {
 	}
 }
 
-// isInteractionID keeps what is sent back to the form of a UUID.
-func isInteractionID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := range len(s) {
-		if strings.IndexByte("0123456789abcdefABCDEF-", s[i]) < 0 {
-			return false
-		}
-	}
-	return true
-}
+// interactionID keeps what is sent back to the characters of a UUID.
+var interactionID = regexp.MustCompile(`^[0-9A-Fa-f-]{36}$`)
 
 // writeError is where errors become responses: RFC 6749 §5.2, with nothing but
 // error and error_description in the body.
@@ -161,11 +151,11 @@ func (s *Server) writeError(c echo.Context, err error) error {
 func (s *Server) readable(ctx context.Context, err error) *Error {
 	var e *Error
 	var unproven *clients.Error
-	if errors.As(err, &unproven) {
-		err = &Error{Code: unproven.Code, Description: unproven.Description, Nonce: unproven.Nonce}
+	if !errors.As(err, &e) && errors.As(err, &unproven) {
+		e = &Error{Code: unproven.Code, Description: unproven.Description, Nonce: unproven.Nonce}
 	}
 	switch {
-	case errors.As(err, &e):
+	case e != nil:
 		if e.Code == InvalidClient {
 			s.cfg.Log.InfoContext(ctx, "client refused", slog.String("code", string(e.Code)), slog.String("err", e.Description))
 		}

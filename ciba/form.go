@@ -1,10 +1,11 @@
 package ciba
 
 import (
-	"errors"
+	"bytes"
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -26,67 +27,70 @@ type form []param
 
 type param struct{ name, value string }
 
-// get returns the value of a parameter, "" when it is absent.
+// Get returns the value of a parameter, "" when it is absent.
 func (f form) Get(name string) string {
-	for i := range f {
-		if f[i].name == name {
-			return f[i].value
-		}
+	if i := f.index(name); i >= 0 {
+		return f[i].value
 	}
 	return ""
 }
 
-// bodies keeps buffers between requests. A body that is larger than usual is
-// not kept.
-var bodies = sync.Pool{New: func() any { return new([keptBody]byte) }}
-
-const keptBody = 4 << 10
+func (f form) index(name string) int {
+	return slices.IndexFunc(f, func(p param) bool { return p.name == name })
+}
 
 // readForm reads the body of r as a form.
 func readForm(r *http.Request) (form, error) {
-	if err := checkFormType(r.Header["Content-Type"]); err != nil {
+	// OAuth requests have one media type (RFC 6749 App. B).
+	if types := r.Header["Content-Type"]; len(types) != 1 || types[0] != formType && !isType(types[0], formType) {
+		return nil, refuseType(formType)
+	}
+	body, err := readBody(r)
+	if err != nil {
 		return nil, err
 	}
+	return parseForm(body)
+}
+
+// isType reports whether a Content-Type is a media type in UTF-8.
+func isType(value, typ string) bool {
+	kind, params, err := mime.ParseMediaType(value)
+	charset := params["charset"]
+	return err == nil && kind == typ && (charset == "" || strings.EqualFold(charset, "utf-8"))
+}
+
+func refuseType(typ string) error {
+	return refuse(InvalidRequest, "Content-Type must be %s in UTF-8", typ)
+}
+
+// bodies keeps buffers between requests. One of a body that is larger than usual
+// is not kept.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const keptBody = 4 << 10
+
+// readBody reads the body of r.
+func readBody(r *http.Request) (string, error) {
 	if r.ContentLength > MaxBody {
-		return nil, errBody
+		return "", errBody
 	}
-	buf := bodies.Get().(*[keptBody]byte)
-	defer bodies.Put(buf)
-	body := buf[:0]
-	for {
-		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)] // grows away from the pooled array
-		}
-		n, err := r.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		if len(body) > MaxBody {
-			return nil, errBody
-		}
-		if errors.Is(err, io.EOF) {
-			return parseForm(string(body))
-		}
-		if err != nil {
-			return nil, refuse(InvalidRequest, "the body could not be read to its end")
-		}
+	buf := bodies.Get().(*bytes.Buffer)
+	_, err := buf.ReadFrom(io.LimitReader(r.Body, MaxBody+1))
+	body := buf.String()
+	if buf.Cap() <= keptBody {
+		buf.Reset()
+		bodies.Put(buf)
 	}
+	switch {
+	case len(body) > MaxBody:
+		return "", errBody
+	case err != nil:
+		return "", refuse(InvalidRequest, "the body could not be read to its end")
+	}
+	return body, nil
 }
 
 var errBody = &Error{Code: InvalidRequest, Description: "the body is longer than 65536 bytes"}
-
-// checkFormType accepts the one media type of OAuth requests (RFC 6749 App. B).
-func checkFormType(values []string) error {
-	if len(values) == 1 {
-		if values[0] == formType {
-			return nil
-		}
-		typ, params, err := mime.ParseMediaType(values[0])
-		charset := params["charset"]
-		if err == nil && typ == formType && (charset == "" || strings.EqualFold(charset, "utf-8")) {
-			return nil
-		}
-	}
-	return refuse(InvalidRequest, "Content-Type must be %s in UTF-8", formType)
-}
 
 // parseForm parses application/x-www-form-urlencoded text that is valid UTF-8
 // without NULs and repeats no name (RFC 6749 §3.2).
@@ -107,7 +111,7 @@ func parseForm(body string) (form, error) {
 		if !ok {
 			return nil, refuse(InvalidRequest, "%.64s: the value is not percent-encoded UTF-8 without NULs", name)
 		}
-		if f.has(name) {
+		if f.index(name) >= 0 {
 			return nil, refuseRepeat(name)
 		}
 		if len(f) == maxParams {
@@ -125,13 +129,4 @@ func refuseRepeat(name string) error {
 		return refuse(InvalidTarget, "resource: ask for one resource at a time")
 	}
 	return refuse(InvalidRequest, "%.64s: the parameter must not be repeated", name)
-}
-
-func (f form) has(name string) bool {
-	for i := range f {
-		if f[i].name == name {
-			return true
-		}
-	}
-	return false
 }

@@ -61,14 +61,9 @@ func (s *Server) hint(ctx context.Context, who clients.Caller, f form) (hint, er
 func (s *Server) idTokenHint(who clients.Caller, token string) (hint, error) {
 	bad := refuse(InvalidRequest, "id_token_hint: must be an ID token that this service issued to the client within the last 90 days")
 	payload, err := s.cfg.Ring.Verify(token, typeID)
-	if err != nil {
-		return hint{}, bad
-	}
 	var c idClaims
-	if err := json.Unmarshal(payload, &c); err != nil {
-		return hint{}, bad
-	}
-	if c.Issuer != s.cfg.Issuer || c.Audience != who.ID || c.Subject == "" || !s.cfg.Now().Before(time.Unix(c.Expiry, 0).Add(hintLife)) {
+	if err != nil || json.Unmarshal(payload, &c) != nil || c.Issuer != s.cfg.Issuer || c.Audience != who.ID || c.Subject == "" ||
+		!s.cfg.Now().Before(time.Unix(c.Expiry, 0).Add(hintLife)) {
 		return hint{}, bad
 	}
 	return hint{consent.HintID, c.Subject}, nil

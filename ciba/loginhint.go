@@ -2,6 +2,7 @@ package ciba
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -90,17 +91,13 @@ func parseSubject(text string, isOurs func(iss string) bool) (hint, error) {
 
 // phoneHint accepts E.164: + and 7 to 15 digits, the first not 0.
 func phoneHint(text string) (hint, error) {
-	n := len(text) - 1
-	if n < 7 || n > 15 || text[0] != '+' || text[1] == '0' {
+	if !phoneForm.MatchString(text) {
 		return hint{}, refuse(InvalidRequest, hintForm)
-	}
-	for i := 1; i < len(text); i++ {
-		if text[i] < '0' || text[i] > '9' {
-			return hint{}, refuse(InvalidRequest, hintForm)
-		}
 	}
 	return hint{consent.HintPhone, text}, nil
 }
+
+var phoneForm = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 
 func emailHint(text string) (hint, error) {
 	local, domain, ok := strings.Cut(text, "@")

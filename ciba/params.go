@@ -2,6 +2,7 @@ package ciba
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -159,24 +160,16 @@ func leastACR(scope []string, list details.List, reg *details.Registry, p *conse
 // checkBindingMessage accepts plain text that looks like no address: it is
 // shown to the person as the agent's own words (CIBA Core §7.1).
 func checkBindingMessage(text string) error {
-	ok := len(text) <= maxMessage
-	for i := 0; i < len(text) && ok; i++ {
-		c := text[i]
-		switch {
-		case isLetter(c):
-			ok = i == 0 || text[i-1] != '.'
-		case '0' <= c && c <= '9', strings.IndexByte(" ._+!?#-", c) >= 0:
-		default:
-			ok = false
-		}
-	}
-	if !ok {
+	if len(text) > maxMessage || !messageForm.MatchString(text) {
 		return refuse(InvalidBindingMessage, "binding_message: 1 to %d characters of A-Z a-z 0-9 space . _ + ! ? # -, and no letter right after a dot", maxMessage)
 	}
 	return nil
 }
 
-func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+var (
+	messageForm = regexp.MustCompile(`^(\.+([0-9 _+!?#-]|$)|[A-Za-z0-9 _+!?#-])*$`)
+	b64token    = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`) // RFC 6750 §2.1
+)
 
 // requestLifetime reads requested_expiry (CIBA Core §7.1), a positive integer
 // of seconds. What is shorter or longer than policy allows becomes the
@@ -213,20 +206,8 @@ func notificationToken(text string, mode consent.DeliveryMode) (consent.Secret, 
 }
 
 func checkNotificationToken(text string) (consent.Secret, error) {
-	if len(text) < minNotifyToken || len(text) > maxNotifyToken || !isB64Token(text) {
+	if len(text) < minNotifyToken || len(text) > maxNotifyToken || !b64token.MatchString(text) {
 		return "", refuse(InvalidRequest, "client_notification_token: must be %d to %d characters of A-Z a-z 0-9 - . _ ~ + /, then any number of = (RFC 6750 section 2.1)", minNotifyToken, maxNotifyToken)
 	}
 	return consent.Secret(text), nil
-}
-
-// isB64Token reports whether s is a b64token (RFC 6750 §2.1).
-func isB64Token(s string) bool {
-	s = strings.TrimRight(s, "=")
-	for i := range len(s) {
-		c := s[i]
-		if !isLetter(c) && (c < '0' || c > '9') && strings.IndexByte("-._~+/", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
 }

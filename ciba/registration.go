@@ -196,7 +196,7 @@ func bearer(r *http.Request) (string, error) {
 		return "", errNoBearer
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "bearer") || !isB64Token(token) {
+	if !strings.EqualFold(scheme, "bearer") || !b64token.MatchString(token) {
 		return "", errNoBearer
 	}
 	return token, nil

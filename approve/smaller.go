@@ -66,7 +66,7 @@ func (s *Server) smaller(req *consent.Request, lang string) ([]details.Smaller, 
 	if err != nil {
 		return nil, err
 	}
-	return s.cfg.Details.Smaller(list, lang), nil
+	return list.Smaller(lang), nil
 }
 
 // granted returns the authorization_details of a smaller yes, nil for one as
@@ -82,8 +82,8 @@ func (s *Server) granted(req *consent.Request, l less) (json.RawMessage, error) 
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.cfg.Details.Reduce(asked, l.lower, l.without)
-	if err != nil || s.cfg.Details.Narrow(asked, out) != nil {
+	out, err := asked.Reduce(l.lower, l.without)
+	if err != nil || asked.Narrow(out) != nil {
 		return nil, errSmaller
 	}
 	if bytes.Equal(asked.Canonical(), out.Canonical()) {

@@ -81,7 +81,7 @@ func (s *Server) ask(ctx context.Context, who clients.Caller, f form) (*ack, err
 		return nil, err
 	}
 	req.Approver, req.Pseudonym = person.ID, s.cfg.Directory.Pseudonym(person.ID)
-	if req.ACR, err = assurance(f.Get("acr_values"), req.Scope, list, s.cfg.Details, policy); err != nil {
+	if req.ACR, err = assurance(f.Get("acr_values"), req.Scope, list, policy); err != nil {
 		return nil, err
 	}
 	if err := fits(req); err != nil {

@@ -58,7 +58,7 @@ func (s *Server) deferToPerson(ctx context.Context, who clients.Caller, f form, 
 			}
 		}
 	}
-	if req.ACR, err = assurance(f.Get("acr_values"), req.Scope, list, s.cfg.Details, policy); err != nil {
+	if req.ACR, err = assurance(f.Get("acr_values"), req.Scope, list, policy); err != nil {
 		return nil, err
 	}
 	if err := fits(req); err != nil {

@@ -99,7 +99,7 @@ func (s *Server) grantable(c *consent.Client, st *consent.State) error {
 		granted = d.Granted
 	}
 	list, err := authorizationDetails(string(granted), c, s.cfg.Details)
-	if err == nil && consent.Rank(d.ACR) < consent.Rank(leastACR(req.Scope, list, s.cfg.Details, policy)) {
+	if err == nil && consent.Rank(d.ACR) < consent.Rank(leastACR(req.Scope, list, policy)) {
 		err = refuse(AccessDenied, "it was approved with less assurance than is needed now")
 	}
 	return err

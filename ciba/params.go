@@ -125,12 +125,12 @@ func isFor(f form, req *consent.Request) error {
 // assurance returns the acr values that satisfy a request: acr_values (CIBA
 // Core §7.1; unknown ones are ignored), bounded from below by what the scopes
 // and details need and from above by what this deployment can reach.
-func assurance(text string, scope []string, list details.List, reg *details.Registry, p *consent.Policy) ([]string, error) {
+func assurance(text string, scope []string, list details.List, p *consent.Policy) ([]string, error) {
 	asked := strings.Fields(text)
 	if len(asked) > maxACRs {
 		return nil, refuse(InvalidRequest, "acr_values: more than %d values", maxACRs)
 	}
-	least := leastACR(scope, list, reg, p)
+	least := leastACR(scope, list, p)
 	wanted := consent.Wanted(asked, least)
 	if len(wanted) == 0 {
 		return nil, refuseDenied("acr_values: this request needs at least %s", least)
@@ -149,8 +149,8 @@ func assurance(text string, scope []string, list details.List, reg *details.Regi
 
 // leastACR is what policy wants at least for these scopes and details, empty
 // for anything.
-func leastACR(scope []string, list details.List, reg *details.Registry, p *consent.Policy) string {
-	least := reg.MinACR(list)
+func leastACR(scope []string, list details.List, p *consent.Policy) string {
+	least := list.MinACR()
 	for _, name := range scope {
 		least = consent.Stronger(least, p.Scopes[name].MinACR)
 	}

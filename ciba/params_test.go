@@ -110,18 +110,14 @@ func TestAssurance(t *testing.T) {
 	} {
 		p := testPolicy()
 		p.Reach = tt.reach
-		reg, err := details.New(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := assurance(tt.text, tt.scope, nil, reg, p)
+		got, err := assurance(tt.text, tt.scope, nil, p)
 		if tt.want == nil {
 			wantRefusal(t, tt.name, err, AccessDenied, tt.says)
 		} else if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
 			t.Errorf("%s: assurance(%q) = %v, %v, want %v", tt.name, tt.text, got, err, tt.want)
 		}
 	}
-	if _, err := assurance(strings.Repeat("x ", maxACRs+1), nil, nil, nil, testPolicy()); err == nil {
+	if _, err := assurance(strings.Repeat("x ", maxACRs+1), nil, nil, testPolicy()); err == nil {
 		t.Error("assurance takes any number of values")
 	}
 }
@@ -247,7 +243,7 @@ func FuzzParameters(f *testing.F) {
 		check(err)
 		_, err = authorizationDetails(res, &consent.Client{}, reg)
 		check(err)
-		_, err = assurance(scope, nil, nil, reg, p)
+		_, err = assurance(scope, nil, nil, p)
 		check(err)
 	})
 }

@@ -166,7 +166,7 @@ func TestDevConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Registry.MinACR(list); got != consent.ACRTap {
+	if got := list.MinACR(); got != consent.ACRTap {
 		t.Errorf("MinACR(payment) = %q, want tap in a development run", got)
 	}
 }

@@ -183,7 +183,7 @@ func (c *Config) languages() []string {
 // reachable notes types that nobody could ever approve.
 func (c *Config) reachable() {
 	for _, name := range c.Registry.Names() {
-		acr := c.Registry.MinACR(details.List{{Type: name}})
+		acr := c.Registry.MinACR(name)
 		if consent.Rank(acr) > consent.Rank(c.Policy.Reach) {
 			c.Notes = append(c.Notes, fmt.Sprintf("requests of the type %s are refused: they need the assurance %s and no configured channel reaches it; where you can answer for less, add {type: %s, min_acr: …} under details", name, acr, name))
 		}

@@ -111,7 +111,7 @@ func narrower(req *Request, granted json.RawMessage, reg *details.Registry) erro
 	if err != nil {
 		return fmt.Errorf("%w: %v", ErrWider, err)
 	}
-	if err := reg.Narrow(asked, less); err != nil {
+	if err := asked.Narrow(less); err != nil {
 		return fmt.Errorf("%w: %v", ErrWider, err)
 	}
 	return nil

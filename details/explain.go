@@ -65,16 +65,16 @@ func (t Text) String() string {
 
 // Explain says the list in lang; where a type lacks it, in its base language,
 // in English, or in the first language the type has.
-func (r *Registry) Explain(l List, lang string) Explanation {
+func (l List) Explain(lang string) Explanation {
 	var out Explanation
 	for _, d := range l {
-		out.Items = append(out.Items, r.explain(d, lang))
+		out.Items = append(out.Items, d.explain(lang))
 	}
 	return out
 }
 
-func (r *Registry) explain(d Detail, lang string) Item {
-	e, ok := r.types[d.Type]
+func (d Detail) explain(lang string) Item {
+	e, ok := d.reg.types[d.Type]
 	if !ok {
 		e = &entry{}
 	}

@@ -77,7 +77,7 @@ func TestExplain(t *testing.T) {
 			Free: []Fact{{Path: "note", Label: "Note", Value: "from the agent"}},
 		}, [5]string{"Unlock Blue van?", "1,200.00 EUR is held until the car is back.", "Unlock", "UNLOCK Blue van, deposit 1,200.00 EUR", "UNLOCK Blue van, deposit 1,200.00 EUR"}},
 	} {
-		got := r.Explain(mustParse(t, r, tt.raw), tt.lang).Items[0]
+		got := mustParse(t, r, tt.raw).Explain(tt.lang).Items[0]
 		texts := [5]string{got.Headline.String(), got.Consequence.String(), got.Allow.String(), got.SMS.String(), got.Done.String()}
 		got.Headline, got.Consequence, got.Allow, got.SMS, got.Speech, got.Done = nil, nil, nil, nil, nil, nil
 		if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -92,7 +92,7 @@ func TestExplain(t *testing.T) {
 func TestExplainSpans(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, "")
-	got := r.Explain(mustParse(t, r, payment), "en").Items[0].Headline
+	got := mustParse(t, r, payment).Explain("en").Items[0].Headline
 	want := Text{{Text: "Pay "}, {Text: "50.00 EUR", Path: "instructedAmount", Money: true}, {Text: " to "}, {Text: "ACME GmbH", Path: "creditorName"}, {Text: "?"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("headline (-want +got):\n%s", diff)
@@ -107,7 +107,7 @@ func TestExplainWithoutWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Item{Type: "gone", Facts: []Fact{{Leaves: []Leaf{{"a", `""`}, {"b.c[0]", "1"}, {"b.c[1]", "x"}}}}}
-	if diff := cmp.Diff(want, r.Explain(l, "en").Items[0]); diff != "" {
+	if diff := cmp.Diff(want, l.Explain("en").Items[0]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -136,7 +136,7 @@ func TestElementWithComma(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, "")
 	l := mustParse(t, r, strings.Replace(access, `"contacts","calendar"`, `"contacts, calendar","photos"`, 1))
-	if got, want := r.Explain(l, "en").Items[0].Facts[0].Value, `"contacts, calendar", photos`; got != want {
+	if got, want := l.Explain("en").Items[0].Facts[0].Value, `"contacts, calendar", photos`; got != want {
 		t.Errorf("value = %s, want %s", got, want)
 	}
 }

@@ -94,7 +94,7 @@ func (e *entry) readExample(given map[string]any) (Detail, *FieldError) {
 	if err != nil {
 		return Detail{}, &FieldError{Reason: "must be what JSON can hold: " + err.Error()}
 	}
-	l, err := read(raw)
+	l, err := read(raw, nil)
 	if err != nil {
 		return Detail{}, &FieldError{Reason: strings.TrimPrefix(err.Error(), "authorization_details: ")}
 	}

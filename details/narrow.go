@@ -7,17 +7,17 @@ import (
 	"slices"
 )
 
-// Narrow reports why granted is not the same as asked or a smaller version of
-// it, or nil: as many elements in the same order, valid, amounts that may be
+// Narrow reports why granted is not the same as the list, which was asked for, or
+// a smaller version of it, or nil: as many elements in the same order, valid, amounts that may be
 // lowered not above and more than zero in the same currency, arrays that may
 // be cut down not empty and without anything new, and everything else byte
 // for byte equal. Errors are *FieldError.
-func (r *Registry) Narrow(asked, granted List) error {
-	if len(asked) != len(granted) {
-		return &FieldError{Index: -1, Reason: fmt.Sprintf("must have %d elements as asked, not %d", len(asked), len(granted))}
+func (l List) Narrow(granted List) error {
+	if len(l) != len(granted) {
+		return &FieldError{Index: -1, Reason: fmt.Sprintf("must have %d elements as asked, not %d", len(l), len(granted))}
 	}
-	for i := range asked {
-		if err := r.narrow(asked[i], granted[i]); err != nil {
+	for i := range l {
+		if err := l[i].narrow(granted[i]); err != nil {
 			err.Index = i
 			return err
 		}
@@ -25,21 +25,21 @@ func (r *Registry) Narrow(asked, granted List) error {
 	return nil
 }
 
-func (r *Registry) narrow(asked, granted Detail) *FieldError {
-	if bytes.Equal(asked.raw, granted.raw) {
+func (d Detail) narrow(granted Detail) *FieldError {
+	if bytes.Equal(d.raw, granted.raw) {
 		return nil
 	}
-	if asked.Type != granted.Type {
+	if d.Type != granted.Type {
 		return &FieldError{Path: "type", Reason: "must be as asked"}
 	}
-	if err := r.validate(granted); err != nil {
+	if err := d.reg.validate(granted); err != nil {
 		return err
 	}
 	// With every smaller value put back, nothing may differ.
-	e := r.types[asked.Type]
+	e := d.reg.types[d.Type]
 	restored := any(granted.Value)
 	for _, path := range slices.Sorted(maps.Keys(e.Narrow)) {
-		from, ok1 := lookup(asked.Value, path)
+		from, ok1 := lookup(d.Value, path)
 		to, ok2 := lookup(granted.Value, path)
 		if !ok1 || !ok2 {
 			continue
@@ -56,7 +56,7 @@ func (r *Registry) narrow(asked, granted Detail) *FieldError {
 		restored = replace(restored, path, from)
 	}
 	raw, err := Canonical(restored)
-	if err != nil || !bytes.Equal(raw, asked.raw) {
+	if err != nil || !bytes.Equal(raw, d.raw) {
 		return &FieldError{Reason: "must be as asked where it cannot be made smaller"}
 	}
 	return nil

@@ -21,7 +21,8 @@ import (
 // maxElements bounds how much one request may ask for.
 const maxElements = 10
 
-// List is a parsed authorization_details array.
+// List is an authorization_details array, parsed once: it says everything that
+// somebody needs to know of it.
 type List []Detail
 
 // Detail is one element of it. Make it with [Registry.Parse] or
@@ -30,6 +31,7 @@ type Detail struct {
 	Type  string         // the member "type"
 	Value map[string]any // the whole object; numbers are json.Number
 	raw   []byte         // canonical form
+	reg   *Registry      // that read it
 }
 
 // Canonical returns the list as a JSON array in the form of RFC 8785.
@@ -55,11 +57,21 @@ func (l List) Types() []string {
 	return out
 }
 
+// MinACR is the strongest [Registry.MinACR] of the types in the list, "" for a
+// list without any.
+func (l List) MinACR() string {
+	least := ""
+	for _, d := range l {
+		least = stronger(least, d.reg.MinACR(d.Type))
+	}
+	return least
+}
+
 // Parse reads authorization_details as an agent sent it: strict JSON, known
 // types only, valid against their schemas, fit to be shown. Errors are
 // *FieldError.
 func (r *Registry) Parse(raw []byte) (List, error) {
-	l, err := read(raw)
+	l, err := read(raw, r)
 	if err != nil {
 		return nil, err
 	}
@@ -81,12 +93,12 @@ func (r *Registry) Read(stored json.RawMessage) (List, error) {
 	if len(stored) == 0 {
 		return nil, nil
 	}
-	return read(stored)
+	return read(stored, r)
 }
 
 // read decodes a list of objects that have a type. An empty array is an empty
 // list.
-func read(raw []byte) (List, error) {
+func read(raw []byte, reg *Registry) (List, error) {
 	whole := func(format string, args ...any) error {
 		return &FieldError{Index: -1, Reason: fmt.Sprintf(format, args...)}
 	}
@@ -109,7 +121,8 @@ func read(raw []byte) (List, error) {
 		return nil, whole("the number %s does not fit a double; write it as a string", clip(n, 40))
 	}
 	elements, ok := after.([]any)
-	if !ok {
+	var raws []json.RawMessage
+	if !ok || json.Unmarshal(canonical, &raws) != nil {
 		return nil, whole("must be a JSON array of objects")
 	}
 	if len(elements) > maxElements {
@@ -125,11 +138,7 @@ func read(raw []byte) (List, error) {
 		if !ok || typ == "" {
 			return nil, &FieldError{Index: i, Path: "type", Reason: "is missing; it must be a string"}
 		}
-		raw, err := Canonical(value)
-		if err != nil {
-			return nil, whole("must be a JSON array of objects")
-		}
-		l = append(l, Detail{Type: typ, Value: value, raw: raw})
+		l = append(l, Detail{Type: typ, Value: value, raw: raws[i], reg: reg})
 	}
 	return l, nil
 }

@@ -133,24 +133,23 @@ var acrs = []string{"urn:ringback:acr:tap", "urn:ringback:acr:match", "phr"}
 // unexplained is the least assurance for what we have no words for.
 const unexplained = "urn:ringback:acr:match"
 
-// MinACR is the strongest min_acr of the types in the list, "" if none has
-// any. Types without words, or that are no longer known, count as
-// urn:ringback:acr:match at least.
-func (r *Registry) MinACR(l List) string {
-	strongest := ""
-	raise := func(acr string) {
-		if slices.Index(acrs, acr) > slices.Index(acrs, strongest) {
-			strongest = acr
-		}
+// MinACR is the least assurance that a type needs, "" for any. One without words,
+// or that is not known (any more), needs urn:ringback:acr:match at least.
+func (r *Registry) MinACR(typ string) string {
+	e, ok := r.types[typ]
+	least := ""
+	if !ok || len(e.words) == 0 {
+		least = unexplained
 	}
-	for _, d := range l {
-		e, ok := r.types[d.Type]
-		if !ok || len(e.words) == 0 {
-			raise(unexplained)
-		}
-		if ok {
-			raise(e.MinACR)
-		}
+	if ok {
+		least = stronger(least, e.MinACR)
 	}
-	return strongest
+	return least
+}
+
+func stronger(a, b string) string {
+	if slices.Index(acrs, b) > slices.Index(acrs, a) {
+		return b
+	}
+	return a
 }

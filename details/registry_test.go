@@ -111,7 +111,7 @@ func TestMinACR(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := tt.r.MinACR(l); got != tt.want {
+		if got := l.MinACR(); got != tt.want {
 			t.Errorf("%s: MinACR = %q, want %q", tt.name, got, tt.want)
 		}
 	}
@@ -143,10 +143,10 @@ func TestWordsOfBuiltIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := mustParse(t, r, call)
-	if got, want := r.Explain(l, "fr-CA").Items[0].Headline.String(), "Lancer l'outil send_email ?"; got != want {
+	if got, want := l.Explain("fr-CA").Items[0].Headline.String(), "Lancer l'outil send_email ?"; got != want {
 		t.Errorf("French headline = %q, want %q", got, want)
 	}
-	if got, want := r.Explain(l, "de").Items[0].Headline.String(), "Das Werkzeug send_email ausführen?"; got != want {
+	if got, want := l.Explain("de").Items[0].Headline.String(), "Das Werkzeug send_email ausführen?"; got != want {
 		t.Errorf("German headline = %q, want %q", got, want)
 	}
 }

@@ -21,10 +21,10 @@ type Smaller struct {
 
 // Smaller lists what the person may make smaller in the list, in the words of
 // lang, in a fixed order.
-func (r *Registry) Smaller(l List, lang string) []Smaller {
+func (l List) Smaller(lang string) []Smaller {
 	var out []Smaller
 	for i, d := range l {
-		e, ok := r.types[d.Type]
+		e, ok := d.reg.types[d.Type]
 		if !ok {
 			continue
 		}
@@ -67,8 +67,8 @@ var typed = regexp.MustCompile(`^([0-9]{1,15})(?:[.,]([0-9]{1,8}))?$`)
 // people write them ("12.50", "12,5"), without the positions of choices to
 // leave out. Errors are *FieldError; whether the result is smaller is for
 // Narrow to say.
-func (r *Registry) Reduce(l List, lower map[int]string, without map[int][]int) (List, error) {
-	places := r.Smaller(l, "en")
+func (l List) Reduce(lower map[int]string, without map[int][]int) (List, error) {
+	places := l.Smaller("en")
 	out := slices.Clone(l)
 	set := func(s Smaller, v any) error {
 		d := &out[s.index]

@@ -13,13 +13,13 @@ func TestSmaller(t *testing.T) {
 	r := newRegistry(t, "testdata/vehicle.yaml")
 	l := mustParse(t, r, payment)
 	want := []Smaller{{Label: "Amount", Value: "50.00 EUR", Currency: "EUR"}}
-	if diff := cmp.Diff(want, r.Smaller(l, "en"), cmpopts.IgnoreUnexported(Smaller{})); diff != "" {
+	if diff := cmp.Diff(want, l.Smaller("en"), cmpopts.IgnoreUnexported(Smaller{})); diff != "" {
 		t.Error(diff)
 	}
 	for typed, amount := range map[string]string{
 		"20": `"20.00"`, "20.5": `"20.50"`, " 20,50 ": `"20.50"`, "007": `"7.00"`, "50": `"50.00"`, "0.01": `"0.01"`,
 	} {
-		got, err := r.Reduce(l, map[int]string{0: typed}, nil)
+		got, err := l.Reduce(map[int]string{0: typed}, nil)
 		if err != nil {
 			t.Errorf("Reduce to %q: %v", typed, err)
 			continue
@@ -27,20 +27,20 @@ func TestSmaller(t *testing.T) {
 		if want := strings.Replace(string(l.Canonical()), `"50.00"`, amount, 1); string(got.Canonical()) != want {
 			t.Errorf("Reduce to %q = %s, want %s", typed, got.Canonical(), want)
 		}
-		if err := r.Narrow(l, got); err != nil {
+		if err := l.Narrow(got); err != nil {
 			t.Errorf("Narrow to %q: %v", typed, err)
 		}
 	}
 	for _, typed := range []string{"", "-1", "1.000", "1,000.00", "1e1", "+1", "twenty", "20 EUR", strings.Repeat("9", 16), "٢٠"} {
-		if got, err := r.Reduce(l, map[int]string{0: typed}, nil); err == nil {
+		if got, err := l.Reduce(map[int]string{0: typed}, nil); err == nil {
 			t.Errorf("Reduce to %q = %s, want an error", typed, got.Canonical())
 		}
 	}
 	for _, typed := range []string{"50.01", "0", "0.00", "999"} {
-		got, err := r.Reduce(l, map[int]string{0: typed}, nil)
+		got, err := l.Reduce(map[int]string{0: typed}, nil)
 		if err != nil {
 			t.Errorf("Reduce to %q: %v", typed, err)
-		} else if r.Narrow(l, got) == nil {
+		} else if l.Narrow(got) == nil {
 			t.Errorf("Narrow to %q holds", typed)
 		}
 	}
@@ -50,7 +50,7 @@ func TestSmallerLists(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, "testdata/vehicle.yaml")
 	l := mustParse(t, r, access)
-	places := r.Smaller(l, "de")
+	places := l.Smaller("de")
 	var choices [][]string
 	for _, s := range places {
 		choices = append(choices, s.Choices)
@@ -58,22 +58,22 @@ func TestSmallerLists(t *testing.T) {
 	if diff := cmp.Diff([][]string{{"lesen", "ändern"}, {"Kontakte", "Kalender"}}, choices); diff != "" {
 		t.Fatal(diff)
 	}
-	got, err := r.Reduce(l, nil, map[int][]int{0: {1}, 1: {0}})
-	if err != nil || r.Narrow(l, got) != nil {
+	got, err := l.Reduce(nil, map[int][]int{0: {1}, 1: {0}})
+	if err != nil || l.Narrow(got) != nil {
 		t.Fatalf("Reduce = %v, %v", got, err)
 	}
 	if s := string(got.Canonical()); !strings.Contains(s, `"actions":["read"],"datatypes":["calendar"]`) {
 		t.Errorf("Reduce = %s", s)
 	}
 	for _, without := range []map[int][]int{{0: {0, 1}}, {7: {0}}, {-1: {0}}} {
-		if got, err := r.Reduce(l, nil, without); err == nil {
+		if got, err := l.Reduce(nil, without); err == nil {
 			t.Errorf("Reduce without %v = %s, want an error", without, got.Canonical())
 		}
 	}
-	if _, err := r.Reduce(l, map[int]string{0: "1"}, nil); err == nil {
+	if _, err := l.Reduce(map[int]string{0: "1"}, nil); err == nil {
 		t.Error("a list was lowered")
 	}
-	if got := r.Smaller(mustParse(t, r, call), "en"); len(got) != 0 {
+	if got := mustParse(t, r, call).Smaller("en"); len(got) != 0 {
 		t.Errorf("Smaller of a call = %v", got)
 	}
 }

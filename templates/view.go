@@ -69,7 +69,7 @@ func (s *Set) View(req *consent.Request, person *consent.Person, waiting int) (V
 		return View{}, fmt.Errorf("viewing a request: %w", err)
 	}
 	v.setEnd(w, req, person)
-	for _, it := range s.cfg.Details.Explain(list, lang).Items {
+	for _, it := range list.Explain(lang).Items {
 		v.addItem(it, lang)
 	}
 	v.addScopes(s, w, v.renewed(w, req))

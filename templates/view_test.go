@@ -169,7 +169,7 @@ func TestACRsAgree(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := reg.MinACR(l), consent.Stronger(acr, consent.ACRTap); got != want {
+		if got, want := l.MinACR(), consent.Stronger(acr, consent.ACRTap); got != want {
 			t.Errorf("MinACR with %s = %s, want %s", acr, got, want)
 		}
 	}

@@ -40,16 +40,20 @@ func (s *Server) inbound(c echo.Context, in inlet, got channels.Inbound) error {
 	key := "message " + in.Provider() + " " + got.MessageID
 	replayed, err := s.cfg.Store.Seen(ctx, key)
 	var said string
-	if err == nil && !replayed {
+	switch {
+	case err != nil:
+	case replayed:
+		said, err = s.again(ctx, m)
+	default:
 		if said, err = s.take(ctx, m); err == nil {
 			replayed, err = s.taken(ctx, key)
 		}
+		if replayed { // somebody else says it
+			said = ""
+		}
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return s.later(c, consent.ID{}, err)
-	case replayed:
-		said = ""
 	}
 	return in.Answer(c.Response(), got, said)
 }

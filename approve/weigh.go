@@ -132,6 +132,25 @@ func (s *Server) weigh(ctx context.Context, m message) (string, error) {
 	return s.conclude(ctx, m, open[0])
 }
 
+// again is what a message is answered that the provider brings once more: nothing,
+// unless it came too late. Then the words were all the effect that it had, and the
+// process may have ended before it had said them.
+func (s *Server) again(ctx context.Context, m message) (string, error) {
+	if m.reply.Keyword != templates.Yes && m.reply.Keyword != templates.No {
+		return "", nil
+	}
+	open, ended, err := s.delivered(ctx, m)
+	if err != nil {
+		return "", err
+	}
+	for _, t := range ended {
+		if t.state.Decided.Verb == consent.Expired && (s.fits(m, t) || m.reply.Code == "" && len(open) == 0) {
+			return s.late(m, t)
+		}
+	}
+	return "", nil
+}
+
 // weighCode compares the message's code with every request that may be
 // answered by it. Before anything follows a guess is claimed: for a code that
 // fits at its own request alone, for any other at every request that it was

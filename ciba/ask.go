@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net/http"
 	"runtime"
 	"strconv"
 	"time"
@@ -49,10 +48,7 @@ func (s *Server) bcAuthorize(c echo.Context) error {
 		return err
 	}
 	a, err := s.ask(c.Request().Context(), who, f)
-	if err != nil {
-		return err
-	}
-	return answer(c, http.StatusOK, a)
+	return reply(c, a, err)
 }
 
 // ask stores what the form asks for and acknowledges it. Nothing is stored

@@ -1,9 +1,9 @@
 package ciba
 
 import (
+	"maps"
 	"net/http"
 	"slices"
-	"sort"
 
 	"github.com/labstack/echo/v4"
 
@@ -13,7 +13,8 @@ import (
 )
 
 // metadata describes this service (OpenID Connect Discovery §3, RFC 8414 §2,
-// CIBA Core §4, RFC 9396 §10, draft-ietf-oauth-rar-metadata-remediation-00 §5).
+// CIBA Core §4, RFC 9396 §10, draft-ietf-oauth-rar-metadata-remediation-00 §5,
+// draft-ietf-oauth-deferred-token-response-01 §5.1 and §8.4).
 // What is absent is not supported.
 type metadata struct {
 	Issuer                string   `json:"issuer"`
@@ -47,7 +48,8 @@ type metadata struct {
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
 	ClientDocuments       bool     `json:"client_id_metadata_document_supported,omitempty"`
-	deferredMetadata
+	Deferred              bool     `json:"deferred_token_response_supported"`
+	RevokeTypes           []string `json:"revocation_endpoint_token_type_values_supported"`
 }
 
 // aliases are the endpoints at the address of client certificates (RFC 8705
@@ -83,9 +85,9 @@ func (s *Server) metadata(p *consent.Policy) *metadata {
 		AssertionAlgs:         clients.Algs, RequestAlgs: clients.Algs, ProofAlgs: clients.Algs,
 		CertificateBound: mtls != "", RequestParameter: true,
 		TokenAuthMethods: methods, InspectAuthMethods: methods, RevokeAuthMethods: methods,
-		DetailsTypes:     append([]string{}, s.cfg.Details.Names()...),
-		deferredMetadata: deferredSupported,
-		Claims:           []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "at_hash", "urn:openid:params:jwt:claim:auth_req_id"},
+		DetailsTypes: append([]string{}, s.cfg.Details.Names()...),
+		Deferred:     true, RevokeTypes: []string{typeDeferral},
+		Claims: []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "at_hash", "urn:openid:params:jwt:claim:auth_req_id"},
 	}
 	if mtls != "" {
 		m.Aliases = &aliases{mtls + pathToken, mtls + pathIntrospect, mtls + pathRevoke, mtls + pathBackchannel}
@@ -96,16 +98,18 @@ func (s *Server) metadata(p *consent.Policy) *metadata {
 	}
 	if p.FAPI {
 		m.AuthorizationEndpoint = s.base + pathAuthorize
+	} else { // which has no push
+		m.DeliveryModes = append(m.DeliveryModes, string(consent.Push))
 	}
-	describeRenewal(m, p)
-	describePush(m, p)
-	for name := range p.Scopes {
-		m.Scopes = append(m.Scopes, name)
+	own := []string{scopeOpenID}
+	if p.Lifetime.Renew > 0 {
+		m.GrantTypes = append(m.GrantTypes, GrantRefresh)
+		m.Claims = append(m.Claims, "urn:openid:params:jwt:claim:rt_hash")
+		own = append(own, scopeOffline)
 	}
-	if !slices.Contains(m.Scopes, scopeOpenID) {
-		m.Scopes = append(m.Scopes, scopeOpenID)
-	}
-	sort.Strings(m.Scopes)
+	m.Scopes = slices.AppendSeq(own, maps.Keys(p.Scopes))
+	slices.Sort(m.Scopes)
+	m.Scopes = slices.Compact(m.Scopes)
 	for _, acr := range consent.ACRs {
 		if p.Reach == "" || consent.Rank(acr) <= consent.Rank(p.Reach) {
 			m.ACRs = append(m.ACRs, acr)
@@ -137,32 +141,3 @@ const (
 
 	pathDetailsTypes = "/authorization-details-types"
 )
-
-// deferredMetadata says that answers may be deferred
-// (draft-ietf-oauth-deferred-token-response-01 §5.1 and §8.4).
-type deferredMetadata struct {
-	Deferred    bool     `json:"deferred_token_response_supported"`
-	RevokeTypes []string `json:"revocation_endpoint_token_type_values_supported"`
-}
-
-var deferredSupported = deferredMetadata{true, []string{typeDeferral}}
-
-// describeRenewal adds refresh tokens to the metadata.
-func describeRenewal(m *metadata, p *consent.Policy) {
-	if p.Lifetime.Renew == 0 {
-		return
-	}
-	m.GrantTypes = append(m.GrantTypes, GrantRefresh)
-	m.Claims = append(m.Claims, "urn:openid:params:jwt:claim:rt_hash")
-	if _, named := p.Scopes[scopeOffline]; !named {
-		m.Scopes = append(m.Scopes, scopeOffline)
-	}
-}
-
-// describePush adds the delivery mode to the metadata, unless a profile that
-// excludes it is to be found there.
-func describePush(m *metadata, p *consent.Policy) {
-	if !p.FAPI {
-		m.DeliveryModes = append(m.DeliveryModes, string(consent.Push))
-	}
-}

@@ -131,11 +131,10 @@ func (s *Server) writeError(c echo.Context, err error) error {
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(seconds(e.RetryAfter)))
 	}
-	if e.Allow != "" {
-		h.Set("Allow", e.Allow)
-	}
-	if e.Nonce != "" {
-		h.Set("DPoP-Nonce", e.Nonce)
+	for _, own := range [...][2]string{{"Allow", e.Allow}, {"DPoP-Nonce", e.Nonce}} {
+		if own[1] != "" {
+			h.Set(own[0], own[1])
+		}
 	}
 	body := make([]byte, 0, 256)
 	body = append(body, `{"error":"`...)

@@ -167,7 +167,7 @@ func keeping(t testing.TB, in func(*store.Config), cfg outbound.Config, extra ..
 	cas.AddCert(h.ca.Leaf)
 	handles := keys.NewHandles(h.Root)
 	who := clients.New(clients.Config{
-		Issuer: h.url, Endpoints: ciba.Audiences, MTLS: &clients.MTLS{URL: h.mtls.URL, ClientCAs: cas}, Directory: h.Store, Uses: h.Store,
+		Issuer: h.url, Endpoints: ciba.Audiences, MTLS: &clients.MTLS{URL: h.mtls.URL, ClientCAs: cas}, Find: h.Store.Client, Once: h.Store.Once,
 		Handles: handles, Policy: h.policy.Load, Outbound: out, Dev: true, Now: h.now, Log: log,
 	})
 	h.config = ciba.Config{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -44,10 +43,7 @@ func (s *Server) introspect(c echo.Context) error {
 		return refuse(InvalidRequest, "token: missing, send the access token or the refresh token")
 	}
 	i, err := s.inspect(c.Request().Context(), who, token)
-	if err != nil {
-		return err
-	}
-	return answer(c, http.StatusOK, i)
+	return reply(c, i, err)
 }
 
 func (s *Server) inspect(ctx context.Context, who clients.Caller, token string) (any, error) {

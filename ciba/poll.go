@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -36,10 +35,7 @@ func (s *Server) poll(c echo.Context, who clients.Caller, f form, by *polling) e
 	if wait > 0 && !(errors.As(err, &e) && e.Code == SlowDown) {
 		c.Response().Header().Set("Preference-Applied", "wait="+strconv.Itoa(seconds(wait)))
 	}
-	if err != nil {
-		return err
-	}
-	return answer(c, http.StatusOK, t)
+	return reply(c, t, err)
 }
 
 // exchange answers one poll: the client is known; then comes ownership, then

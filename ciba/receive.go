@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -14,21 +16,34 @@ import (
 // order.
 func (s *Server) receive(c echo.Context) (who clients.Caller, f form, err error) {
 	r := c.Request()
-	if r.Method != http.MethodPost {
-		return who, nil, refuseMethod(http.MethodPost)
+	if err = s.opens(r, http.MethodPost); err == nil {
+		f, err = readForm(r)
 	}
-	if s.cfg.Ready != nil && s.cfg.Ready() != nil {
-		return who, nil, errBusy
-	}
-	if f, err = readForm(r); err == nil {
+	if err == nil {
 		who, err = s.cfg.Clients.Authenticate(r, f)
 	}
 	return who, f, err
 }
 
-// refuseMethod is the answer to another method than those that allow names.
-func refuseMethod(allow string) error {
-	return &Error{Code: InvalidRequest, Description: "the method must be " + allow, Status: http.StatusMethodNotAllowed, Allow: allow}
+// opens refuses another method than those allowed, and every request
+// while we are not ready.
+func (s *Server) opens(r *http.Request, allow ...string) error {
+	if !slices.Contains(allow, r.Method) {
+		names := strings.Join(allow, ", ")
+		return &Error{Code: InvalidRequest, Description: "the method must be " + names, Status: http.StatusMethodNotAllowed, Allow: names}
+	}
+	if s.cfg.Ready != nil && s.cfg.Ready() != nil {
+		return errBusy
+	}
+	return nil
+}
+
+// reply answers with v, unless there is an error.
+func reply(c echo.Context, v any, err error) error {
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, v)
 }
 
 // answer writes v as JSON.

@@ -68,11 +68,8 @@ var (
 // register is the client registration endpoint (RFC 7591 §3).
 func (s *Server) register(c echo.Context) error {
 	r := c.Request()
-	if r.Method != http.MethodPost {
-		return refuseMethod(http.MethodPost)
-	}
-	if s.cfg.Ready != nil && s.cfg.Ready() != nil {
-		return errBusy
+	if err := s.opens(r, http.MethodPost); err != nil {
+		return err
 	}
 	given, err := bearer(r)
 	if err != nil {
@@ -103,13 +100,8 @@ func (s *Server) register(c echo.Context) error {
 // manage is the client configuration endpoint (RFC 7592 §2).
 func (s *Server) manage(c echo.Context) error {
 	r := c.Request()
-	switch r.Method {
-	case http.MethodGet, http.MethodPut, http.MethodDelete:
-	default:
-		return refuseMethod("GET, PUT, DELETE")
-	}
-	if s.cfg.Ready != nil && s.cfg.Ready() != nil {
-		return errBusy
+	if err := s.opens(r, http.MethodGet, http.MethodPut, http.MethodDelete); err != nil {
+		return err
 	}
 	token, err := bearer(r)
 	if err != nil {

@@ -23,19 +23,13 @@ func (s *Server) token(c echo.Context) error {
 		return s.poll(c, who, f, &s.deferrals)
 	case GrantRefresh:
 		t, err := s.renew(c.Request().Context(), who, f)
-		if err != nil {
-			return err
-		}
-		return answer(c, http.StatusOK, t)
+		return reply(c, t, err)
 	case GrantClientCredentials:
 		t, d, err := s.clientCredentials(c.Request().Context(), who, f)
-		if err != nil {
-			return err
-		}
-		if d != nil {
+		if err == nil && d != nil {
 			return answer(c, http.StatusBadRequest, d)
 		}
-		return answer(c, http.StatusOK, t)
+		return reply(c, t, err)
 	case "":
 		return refuse(InvalidRequest, "grant_type: missing, send one of %s", strings.Join(grantTypes, ", "))
 	}

@@ -3,7 +3,6 @@ package clients
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"crypto/x509"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -16,12 +15,11 @@ import (
 // maxCredentials bounds the base64 text of one Authorization header.
 const maxCredentials = 2 << 10
 
-// credentials are what a request says about who sent it. Exactly one of
-// secret, assertion and certificate counts.
+// credentials are what a request says about who sent it. One of secret and
+// assertion counts, or neither for a certificate.
 type credentials struct {
 	id, secret, assertion string
 	method                string // MethodTLS stands for both that rest on a certificate
-	certificate           *x509.Certificate
 }
 
 var (
@@ -33,7 +31,7 @@ var (
 // readCredentials finds the client_id and what is to prove it.
 func readCredentials(r *http.Request, f Form) (credentials, error) {
 	authorization := r.Header["Authorization"]
-	c := credentials{id: f.Get("client_id"), secret: f.Get("client_secret"), assertion: f.Get("client_assertion"), certificate: certificate(r)}
+	c := credentials{id: f.Get("client_id"), secret: f.Get("client_secret"), assertion: f.Get("client_assertion")}
 	kind := f.Get("client_assertion_type")
 	used := len(authorization)
 	for _, given := range [...]bool{c.secret != "", c.assertion != "" || kind != ""} {
@@ -64,7 +62,7 @@ func readCredentials(r *http.Request, f Form) (credentials, error) {
 		}
 	case c.secret != "":
 		c.method = consent.MethodPost
-	case c.certificate != nil:
+	case certificate(r) != nil:
 		c.method = consent.MethodTLS
 	default:
 		return c, errMethods
@@ -92,10 +90,9 @@ func parseBasic(header string) (id, secret string, ok bool) {
 	if !ok {
 		return "", "", false
 	}
-	if id, ok = FormDecode(id); !ok || id == "" {
-		return "", "", false
-	}
-	if secret, ok = FormDecode(secret); !ok || secret == "" {
+	id, isID := FormDecode(id)
+	secret, isSecret := FormDecode(secret)
+	if !isID || !isSecret || id == "" || secret == "" {
 		return "", "", false
 	}
 	return id, secret, true

@@ -5,16 +5,17 @@
 // There is one door, [Verifier.Authenticate]. Behind it, in the order from what
 // a caller knows to what it is made of:
 //
-//	verifier.go     the door; finding a client
+//	verifier.go     the door
 //	caller.go       who was found to call, and the key that it holds
 //	credentials.go  what a request says about who sent it
 //	certificate.go  client certificates
 //	assertion.go    client assertions
 //	proof.go        DPoP proofs
 //	signed.go       whatever is signed for us: signature, claims, single use
-//	document.go     metadata documents: a client_id that is a URL
 //	keyset.go       the keys of clients and of those whose hints count
+//	document.go     finding a client; metadata documents: a client_id that is a URL
 //	remote.go       what is fetched from addresses that somebody else chose
+//	algorithms.go   how clients may sign
 //	error.go        what a client may read about all that
 //
 // It answers nobody: an [Error] has the specification's word for what is wrong,

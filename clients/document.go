@@ -55,7 +55,7 @@ type document struct {
 
 // find is Client that can ask for a document again.
 func (v *Verifier) find(ctx context.Context, id string, newest bool) (*consent.Client, error) {
-	c, err := v.cfg.Directory.Client(ctx, id)
+	c, err := v.cfg.Find(ctx, id)
 	if !IsAddress(id) || err != nil && !errors.Is(err, consent.ErrNotFound) || err == nil && provable(c) {
 		return c, err
 	}

@@ -151,7 +151,7 @@ func (v *Verifier) UseUp(ctx context.Context, k *Kind, by *consent.Client, p *Cl
 }
 
 func (v *Verifier) useUp(ctx context.Context, k *Kind, by *consent.Client, whose, jti string, until time.Time) error {
-	first, err := v.cfg.Uses.Once(ctx, by.Group(), k.Use+"\x00"+whose+"\x00"+jti, until)
+	first, err := v.cfg.Once(ctx, by.Group(), k.Use+"\x00"+whose+"\x00"+jti, until)
 	if err == nil && !first {
 		return k.Refuse("its jti was used before, make a new one for every request")
 	}

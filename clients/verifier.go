@@ -21,14 +21,17 @@ type Config struct {
 	Issuer    string                 // public URL that names us
 	Endpoints []string               // paths of endpoints by whose URL clients of the older rule may call us in aud
 	MTLS      *MTLS                  // nil: no client certificates
-	Directory Directory              // knows registered clients
-	Uses      Uses                   // remembers what was used
 	Handles   *keys.Handles          // makes and checks nonces
 	Policy    func() *consent.Policy // the policy that stands now, never nil
 	Outbound  *outbound.Client       // reaches keys and metadata of clients
 	Dev       bool                   // documents may be at http addresses
 	Now       func() time.Time       // the clock
 	Log       *slog.Logger           // never nil
+
+	// Find finds a registered client; consent.ErrNotFound for an unknown one.
+	Find func(ctx context.Context, id string) (*consent.Client, error)
+	// Once reports whether key is seen for the first time, see consent.Store.
+	Once func(ctx context.Context, whose, key string, until time.Time) (bool, error)
 }
 
 // MTLS is the address at which client certificates are asked for (RFC 8705).
@@ -36,19 +39,6 @@ type Config struct {
 type MTLS struct {
 	URL       string         // public URL
 	ClientCAs *x509.CertPool // issuers for tls_client_auth; nil: that method is not offered
-}
-
-// Directory knows the registered clients.
-type Directory interface {
-	// Client returns ErrNotFound for an unknown one.
-	Client(ctx context.Context, id string) (*consent.Client, error)
-}
-
-// Uses remembers what was used.
-type Uses interface {
-	// Once reports whether key is seen for the first time, in any process, see
-	// consent.Store.
-	Once(ctx context.Context, whose, key string, until time.Time) (bool, error)
 }
 
 // Verifier finds out who calls.

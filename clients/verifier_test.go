@@ -117,7 +117,7 @@ func open(t *testing.T, registered ...consent.Client) (*clients.Verifier, *conse
 	}
 	policy := new(consent.Policy)
 	return clients.New(clients.Config{
-		Issuer: issuer, Endpoints: []string{"/token"}, MTLS: &clients.MTLS{URL: "https://mtls.example/"}, Directory: h.Store, Uses: h.Store,
+		Issuer: issuer, Endpoints: []string{"/token"}, MTLS: &clients.MTLS{URL: "https://mtls.example/"}, Find: h.Store.Client, Once: h.Store.Once,
 		Handles: keys.NewHandles(h.Root), Policy: func() *consent.Policy { return policy }, Outbound: out, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}), policy
 }

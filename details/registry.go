@@ -136,15 +136,14 @@ const unexplained = "urn:ringback:acr:match"
 // MinACR is the least assurance that a type needs, "" for any. One without words,
 // or that is not known (any more), needs urn:ringback:acr:match at least.
 func (r *Registry) MinACR(typ string) string {
-	e, ok := r.types[typ]
-	least := ""
-	if !ok || len(e.words) == 0 {
-		least = unexplained
+	switch e, ok := r.types[typ]; {
+	case !ok:
+		return unexplained
+	case len(e.words) == 0:
+		return stronger(unexplained, e.MinACR)
+	default:
+		return e.MinACR
 	}
-	if ok {
-		least = stronger(least, e.MinACR)
-	}
-	return least
 }
 
 func stronger(a, b string) string {

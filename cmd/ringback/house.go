@@ -122,7 +122,7 @@ func (h *house) wire(ctx context.Context, root *keys.Root, phones *fakes.Twilio)
 		return err
 	}
 	who := clients.New(clients.Config{
-		Issuer: cfg.Issuer, Endpoints: ciba.Audiences, MTLS: certificates, Directory: h.store, Uses: facts, Handles: handles,
+		Issuer: cfg.Issuer, Endpoints: ciba.Audiences, MTLS: certificates, Find: h.store.Client, Once: facts.Once, Handles: handles,
 		Policy: h.policy.Load, Outbound: out, Dev: cfg.Dev, Now: time.Now, Log: h.log,
 	})
 	if h.ciba, err = ciba.NewServer(ciba.Config{

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -108,6 +109,20 @@ func TestReadForm(t *testing.T) {
 				t.Errorf("%s: readForm(…) lost something: %d bytes of %d", tt.name, len(f.Get("a")), len(want))
 			}
 		}
+	}
+}
+
+// TestReadFormAnnounced: what says that it is too long is not read at all.
+func TestReadFormAnnounced(t *testing.T) {
+	t.Parallel()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://a.example/", iotest.ErrReader(errors.New("read")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", formType)
+	r.ContentLength = MaxBody + 1
+	if _, err := readForm(r); !errors.Is(err, errBody) {
+		t.Errorf("readForm(…) = %v, want %v", err, errBody)
 	}
 }
 

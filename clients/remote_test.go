@@ -214,6 +214,12 @@ func TestRemoteBounds(t *testing.T) {
 	if total, well := s.kept(); !well || total < maxFetchedBytes-len(large) {
 		t.Errorf("%d bytes kept, %d counted", total, s.bytes)
 	}
+	s.clock = s.clock.Add(pause)
+	s.body = func(string) (string, error) { return "less", nil }
+	s.get(t.Context(), "large399", "client", true)
+	if total, well := s.kept(); !well {
+		t.Errorf("%d bytes kept, %d counted when one became smaller", total, s.bytes)
+	}
 	s.clock = s.clock.Add(staleTime)
 	s.body = func(string) (string, error) { return "", errFirm }
 	for _, address := range append(s.good.Keys(), s.bad.Keys()...) {

@@ -101,6 +101,7 @@ func TestMinACR(t *testing.T) {
 		{"access", shipped, access, match},
 		{"call", shipped, call, "phr"},
 		{"strongest", shipped, access[:len(access)-1] + "," + payment[1:], "phr"},
+		{"strongest first", shipped, payment[:len(payment)-1] + "," + access[1:], "phr"},
 		{"nothing", shipped, "", ""},
 		{"payment in development", dev, payment, tap},
 		{"call set by hand", dev, call, match},

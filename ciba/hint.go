@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"ringback/clients"
@@ -37,16 +38,11 @@ func (s *Server) approver(ctx context.Context, who clients.Caller, f form) (*con
 // hint reads whichever hint there is.
 func (s *Server) hint(ctx context.Context, who clients.Caller, f form) (hint, error) {
 	login, idToken, token := f.Get("login_hint"), f.Get("id_token_hint"), f.Get("login_hint_token")
-	given := 0
-	for _, v := range [...]string{login, idToken, token} {
-		if v != "" {
-			given++
-		}
-	}
+	given := slices.DeleteFunc([]string{login, idToken, token}, func(v string) bool { return v == "" })
 	switch {
-	case given == 0:
+	case len(given) == 0:
 		return hint{}, refuse(InvalidRequest, "login_hint: missing, name the person to ask by login_hint or id_token_hint")
-	case given > 1:
+	case len(given) > 1:
 		return hint{}, refuse(InvalidRequest, "login_hint, id_token_hint, login_hint_token: send exactly one of them")
 	case token != "":
 		return s.hintToken(ctx, who, token)

@@ -33,14 +33,9 @@ func readCredentials(r *http.Request, f Form) (credentials, error) {
 	authorization := r.Header["Authorization"]
 	c := credentials{id: f.Get("client_id"), secret: f.Get("client_secret"), assertion: f.Get("client_assertion")}
 	kind := f.Get("client_assertion_type")
-	used := len(authorization)
-	for _, given := range [...]bool{c.secret != "", c.assertion != "" || kind != ""} {
-		if given {
-			used++
-		}
-	}
+	asserts := c.assertion != "" || kind != ""
 	switch {
-	case used > 1:
+	case len(authorization) > 1, len(authorization) == 1 && (c.secret != "" || asserts), c.secret != "" && asserts:
 		return c, refuse(InvalidRequest, "use one method of client authentication")
 	case len(authorization) == 1:
 		id, secret, ok := parseBasic(authorization[0])
@@ -51,7 +46,7 @@ func readCredentials(r *http.Request, f Form) (credentials, error) {
 			return c, refuse(InvalidClient, "client_id: differs from the one in Authorization")
 		}
 		c.id, c.secret, c.method = id, secret, consent.MethodBasic
-	case c.assertion != "" || kind != "":
+	case asserts:
 		if c.assertion == "" || kind != assertionType {
 			return c, refuse(InvalidClient, "client_assertion: send a JWT in it, and client_assertion_type %s", assertionType)
 		}

@@ -6,16 +6,6 @@ import (
 	"ringback/consent"
 )
 
-// means are the ways in which evidence reaches a decision, and who uses them.
-var means = map[consent.Means][]consent.Verb{
-	consent.ByReply:  {consent.Approved, consent.Denied},
-	consent.ByPage:   {consent.Approved, consent.Denied},
-	consent.ByDev:    {consent.Approved, consent.Denied},
-	consent.ByClient: {consent.Withdrawn},
-	consent.ByAdmin:  {consent.Withdrawn},
-	consent.ByClock:  {consent.Expired},
-}
-
 // rules checks that a request was decided and settled as the rules of deciding
 // have it (the same that consent.Decide enforced when it happened).
 func (v *verifier) rules(b *evidenceBody, s *story) {
@@ -26,8 +16,7 @@ func (v *verifier) rules(b *evidenceBody, s *story) {
 	if b.Verb != d.Verb || (s.settled == nil) != (b.Settled == "") || s.settled != nil && b.Settled != s.settled.Verb {
 		v.fail("the evidence's summary is not what its facts say")
 	}
-	verbs, known := means[d.Means]
-	if !known || !slices.Contains(verbs, d.Verb) {
+	if !d.Means.Decides(d.Verb) {
 		v.fail("%q is not decided by %q", d.Verb, d.Means)
 	}
 	switch d.Verb {

@@ -16,6 +16,7 @@ var (
 	ErrNotNamed  = errors.New("somebody other than the approver answered")
 	ErrWider     = errors.New("the answer grants more than, or something else than, was asked")
 	ErrShown     = errors.New("what was shown is not what was asked")
+	ErrMeans     = errors.New("nothing of this kind is decided in this way")
 )
 
 // Evidence is what a door saw. It is a proposal; only [Decide] makes a
@@ -45,6 +46,9 @@ func Decide(s *State, ev Evidence, reg *details.Registry, now time.Time) (Decisi
 	}
 	if s.Overdue(now) {
 		return Decision{}, ErrEnded
+	}
+	if !ev.Means.Decides(ev.Verb) || ev.NotMe && ev.Verb != Denied {
+		return Decision{}, fmt.Errorf("%w: %q by %q", ErrMeans, ev.Verb, ev.Means)
 	}
 	d := Decision{
 		V: Version, Verb: ev.Verb, NotMe: ev.NotMe, By: ev.By, Means: ev.Means, Attempt: ev.Attempt, At: now,
@@ -83,8 +87,8 @@ func Decide(s *State, ev Evidence, reg *details.Registry, now time.Time) (Decisi
 		if ev.Means == ByClient && ev.By != req.Client.ID {
 			return Decision{}, ErrNotNamed
 		}
-	default:
-		return Decision{}, fmt.Errorf("deciding: %q is no verb of evidence", ev.Verb)
+	default: // expiry is no evidence
+		return Decision{}, fmt.Errorf("%w: %q", ErrMeans, ev.Verb)
 	}
 	d.GrantedDigest = d.AskedDigest
 	if d.Granted != nil {

@@ -127,6 +127,19 @@ const (
 	ByAdmin  Means = "operator" // withdrawn by the operator
 )
 
+// Decides reports whether a request is decided so by these means.
+func (m Means) Decides(v Verb) bool {
+	switch m {
+	case ByReply, ByPage, ByDev:
+		return v == Approved || v == Denied
+	case ByClient, ByAdmin:
+		return v == Withdrawn
+	case ByClock:
+		return v == Expired
+	}
+	return false
+}
+
 // SettleVerb is how an approval left the house.
 type SettleVerb string
 

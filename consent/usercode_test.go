@@ -2,6 +2,7 @@ package consent
 
 import (
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,81 @@ func TestAdmitGuess(t *testing.T) {
 			}
 		case err != nil || len(got) != tt.count || !got[len(got)-1].Equal(GuessBy("a", now)):
 			t.Errorf("%s: AdmitGuess = %v, %v, want %d", tt.name, got, err, tt.count)
+		}
+	}
+}
+
+// TestGuessesStayWithinBounds lets three clients guess for days: whatever they
+// do, no more counts in any window than may, a refusal names the time from
+// which the next one is taken, and what was refused uses nothing up.
+func TestGuessesStayWithinBounds(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(6, 0))
+	now := time.Date(2026, 11, 22, 13, 30, 0, 0, time.UTC)
+	var made, all []CodeGuess
+	refused := 0
+	for range 5000 {
+		now = now.Add(time.Duration(r.Int64N(int64(4 * time.Minute))))
+		party := string(rune('a' + r.IntN(3)))
+		next, err := AdmitGuess(made, GuessBy(party, now))
+		if err == nil {
+			made, all = next, append(all, GuessBy(party, now))
+			continue
+		}
+		refused++
+		var refusal *Refusal
+		if !errors.As(err, &refusal) || !refusal.Until.After(now) || next != nil {
+			t.Fatalf("AdmitGuess = %v, %v", next, err)
+		}
+		if _, err := AdmitGuess(made, GuessBy(party, refusal.Until.Add(-1))); err == nil {
+			t.Fatalf("refused until %v, but taken a moment earlier", refusal.Until)
+		}
+		if _, err := AdmitGuess(made, GuessBy(party, refusal.Until)); err != nil {
+			t.Fatalf("refused until %v, and then: %v", refusal.Until, err)
+		}
+	}
+	for i, g := range all {
+		var person, pair int
+		for _, other := range all[:i+1] {
+			if g.At.Sub(other.At) < PersonWindow {
+				person++
+			}
+			if other.Party == g.Party && g.At.Sub(other.At) < PairWindow {
+				pair++
+			}
+		}
+		if person > 20 || pair > 5 {
+			t.Fatalf("guess %d is number %d within a day and %d of its client within ten minutes", i, person, pair)
+		}
+	}
+	if len(all) < 100 || refused < 100 {
+		t.Errorf("%d guesses, %d refused: this tests nothing", len(all), refused)
+	}
+	if PairGuesses != 5 || PersonGuesses != 20 || PairWindow != 10*time.Minute || PersonWindow != 24*time.Hour || MinUserCode != 4 || MaxUserCode != 32 {
+		t.Error("the bounds of guessing are others than documents promise")
+	}
+}
+
+// TestGuessNamesNobody: what is kept of a guess does not say whose it was.
+func TestGuessNamesNobody(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 22, 13, 30, 0, 1, time.FixedZone("", 3600))
+	g := GuessBy("https://agent.example", at)
+	if strings.Contains(g.Party, "agent") || len(g.Party) != 16 {
+		t.Errorf("GuessBy = %+v", g)
+	}
+	for _, tt := range []struct {
+		name  string
+		other CodeGuess
+		want  bool
+	}{
+		{"itself", g, true},
+		{"the same in another time zone", GuessBy("https://agent.example", at.UTC()), true},
+		{"another time", GuessBy("https://agent.example", at.Add(1)), false},
+		{"another client", GuessBy("https://agent.example/", at), false},
+	} {
+		if got := g.Equal(tt.other); got != tt.want {
+			t.Errorf("%s: Equal = %v", tt.name, got)
 		}
 	}
 }

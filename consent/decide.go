@@ -47,9 +47,6 @@ func Decide(s *State, ev Evidence, reg *details.Registry, now time.Time) (Decisi
 	if s.Overdue(now) {
 		return Decision{}, ErrEnded
 	}
-	if !ev.Means.Decides(ev.Verb) || ev.NotMe && ev.Verb != Denied {
-		return Decision{}, fmt.Errorf("%w: %q by %q", ErrMeans, ev.Verb, ev.Means)
-	}
 	d := Decision{
 		V: Version, Verb: ev.Verb, NotMe: ev.NotMe, By: ev.By, Means: ev.Means, Attempt: ev.Attempt, At: now,
 		AMR: ev.AMR, Credential: ev.Credential, Signature: ev.Signature, Presentation: ev.Presentation, Nonce: ev.Nonce,
@@ -89,6 +86,9 @@ func Decide(s *State, ev Evidence, reg *details.Registry, now time.Time) (Decisi
 		}
 	default: // expiry is no evidence
 		return Decision{}, fmt.Errorf("%w: %q", ErrMeans, ev.Verb)
+	}
+	if !ev.Means.Decides(ev.Verb) || ev.NotMe && ev.Verb != Denied {
+		return Decision{}, fmt.Errorf("%w: %q by %q", ErrMeans, ev.Verb, ev.Means)
 	}
 	d.GrantedDigest = d.AskedDigest
 	if d.Granted != nil {

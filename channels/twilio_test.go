@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -157,6 +158,25 @@ func TestTwilioAnswers(t *testing.T) {
 				t.Errorf("%d calls, want one", tw.Calls())
 			}
 		})
+	}
+}
+
+// TestTwilioNamesNoMessage: an answer without the id of a message, or with
+// something else in its place, does not say that the message was taken; and
+// what stands there is never kept as the provider's id.
+func TestTwilioNamesNoMessage(t *testing.T) {
+	t.Parallel()
+	for _, sid := range []string{`null`, `""`, `"SM1"`, `"AC00000000000000000000000000000000"`, `"SM0000000000000000000000000000000g"`, `"+12025550101"`} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusCreated)
+			io.WriteString(w, `{"sid":`+sid+`,"status":"queued"}`)
+		}))
+		t.Cleanup(srv.Close)
+		got, err := open(t, sms(srv.URL)).Send(t.Context(), channels.Message{To: "+12025550101", Content: content.Text{Body: "hello"}})
+		if !errors.Is(err, channels.ErrAmbiguous) || channels.Code(err) != "garbage" || got.ProviderID != "" {
+			t.Errorf("sid %s: Send = %+v, %v", sid, got, err)
+		}
 	}
 }
 

@@ -40,6 +40,20 @@ func TestNarrow(t *testing.T) {
 		{"call is as it is", call, `"urgent":true,`, ``, false},
 		{"configured", unlock, `"1200","currency":"EUR"},"doors":["driver","boot"]`, `"20","currency":"EUR"},"doors":["boot"]`, true},
 		{"configured, more minutes", unlock, `30`, `31`, false},
+		// Schemas need not say what every type gets: no amount of nothing, no
+		// empty selection, nothing twice.
+		{"configured, as little as there is", unlock, `"1200"`, `"0.00000001"`, true},
+		{"configured, no deposit", unlock, `"1200"`, `"0"`, false},
+		{"configured, no deposit in cents", unlock, `"1200"`, `"0.00"`, false},
+		{"configured, an exponent", unlock, `"1200"`, `"1e2"`, false},
+		{"configured, a large exponent", unlock, `"1200"`, `"1e9"`, false},
+		{"configured, a fraction", unlock, `"1200"`, `"1/2"`, false},
+		{"configured, other digits", unlock, `"1200"`, `"٣"`, false},
+		{"configured, a sign", unlock, `"1200"`, `"+20"`, false},
+		{"configured, nought in front", unlock, `"1200"`, `"020"`, false},
+		{"configured, no door", unlock, `"driver","boot"`, ``, false},
+		{"configured, a door twice", unlock, `"driver","boot"`, `"boot","boot"`, false},
+		{"configured, another door", unlock, `"driver","boot"`, `"passenger"`, false},
 		{"other type", call, "tool_call", "data_access", false},
 	} {
 		granted := strings.Replace(tt.asked, tt.old, tt.new, 1)

@@ -97,6 +97,7 @@ func TestHandlesStay(t *testing.T) {
 		{"ticket of the highest attempt", h.Ticket(id, MaxAttempt), "AQECAwAAAAAAAAAAAAAAAAD__7e1kHd8LBFGG8GH"},
 		{"code of no attempt", h.Code(id, 0), "827579"},
 		{"code of another request", h.Code([16]byte{0xff}, 300), "024492"},
+		{"code whose first draw would favour low ones", h.Code(id, 4413), "444506"},
 		{"DPoP nonce", h.Nonce(at), "FiCE0j_m51TW-kRv0s7LPQHC"},
 	} {
 		if row.got != row.want {

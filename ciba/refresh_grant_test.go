@@ -188,6 +188,25 @@ func TestRefreshTokenReused(t *testing.T) {
 	}
 }
 
+// TestReusedWhateverElseIsWrong: somebody who has a used token and little else
+// right gives himself away all the same.
+func TestReusedWhateverElseIsWrong(t *testing.T) {
+	t.Parallel()
+	for name, wrong := range map[string]func(*house) []string{
+		"a scope that was not granted": func(*house) []string { return []string{"scope", "payments"} },
+		"another resource":             func(*house) []string { return []string{"resource", "https://other.example"} },
+		"its time is over":             func(h *house) []string { h.forward(2 * time.Hour); return nil },
+	} {
+		h := openRenewing(t)
+		first, request := h.offline("renewing")
+		h.renew("renewing", first.str("refresh_token"))
+		h.refused(name, h.renew("renewing", first.str("refresh_token"), wrong(h)...), http.StatusBadRequest, ciba.InvalidGrant, "revoked")
+		if r := h.state(request).Revoked; r == nil || r.By != consent.ByReuse {
+			t.Errorf("%s: revoked %+v", name, r)
+		}
+	}
+}
+
 // TestRefreshTokenRace: of fifty with one token at most one gets another, and
 // that one is dead.
 func TestRefreshTokenRace(t *testing.T) {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -173,6 +175,34 @@ func headless(l []consent.StoredRecord) []consent.StoredRecord {
 	return l
 }
 
+// attestedAnew is evidence in which something was changed, signed again by the
+// key that signed it: whoever has that key still cannot change what is sealed.
+func (h *house) attestedAnew(data []byte, old, with string) []byte {
+	h.t.Helper()
+	plain, err := audit.Unpack(data)
+	h.must(err)
+	var e struct {
+		Body json.RawMessage `json:"body"`
+		JWS  string          `json:"jws"`
+	}
+	h.must(json.Unmarshal(plain, &e))
+	var of struct {
+		Request consent.ID `json:"request"`
+	}
+	h.must(json.Unmarshal(e.Body, &of))
+	body := bytes.Replace(e.Body, []byte(old), []byte(with), 1)
+	if bytes.Equal(body, e.Body) {
+		h.t.Fatalf("%s is not in %s", old, body)
+	}
+	jws, err := h.ring.SignEvidence("evidence+jws", struct {
+		V       int            `json:"v"`
+		Request consent.ID     `json:"request"`
+		SHA256  consent.Digest `json:"sha256"`
+	}{1, of.Request, sha256.Sum256(body)})
+	h.must(err)
+	return audit.Pack(bytes.Join([][]byte{[]byte(`{"body":`), body, []byte(`,"jws":"` + jws + `"}`)}, nil))
+}
+
 // TestTamperedStore: the signature of an export launders nothing.
 func TestTamperedStore(t *testing.T) {
 	t.Parallel()
@@ -223,6 +253,17 @@ func TestTamperedStore(t *testing.T) {
 		{"evidence of another request", nil, func(l evidence) evidence { l[0].ID = consent.NewID(); return l }, "another request"},
 		{"evidence cut", nil, func(l evidence) evidence { l[0].Data = l[0].Data[:40]; return l }, "damaged"},
 		{"evidence of an unknown form", nil, func(l evidence) evidence { l[0].Data = []byte{9, 9}; return l }, "damaged"},
+		{"evidence attested anew", nil, func(l evidence) evidence {
+			l[0].Data = h.attestedAnew(l[0].Data, `"provider_id":"SM1"`, `"provider_id":"SM2"`)
+			return l
+		}, "not the one that was sealed"},
+		{"evidence with a fact less", nil, func(l evidence) evidence {
+			plain, err := audit.Unpack(l[0].Data)
+			h.must(err)
+			fact := regexp.MustCompile(`\{"seq":[0-9]+,"fact":"outcome\.1".*?\}\},\{"seq":[0-9]+,"fact":"receipt\.1".*?\}\},`).Find(plain)
+			l[0].Data = h.attestedAnew(l[0].Data, string(fact), "")
+			return l
+		}, "other facts of this request"},
 		{"evidence unreadable", nil, func(l evidence) evidence { l[0].Data, l[0].Unreadable = nil, true; return l }, "damaged"},
 		{"evidence said to be erased", nil, func(l evidence) evidence { l[0].Data, l[0].Unreadable, l[0].Erased = nil, true, true; return l }, "no erasure was recorded"},
 	}

@@ -13,6 +13,7 @@
 //
 // Every line of an export is one JSON object, written without white space, its
 // members in the order of the types here; digests are SHA-256 in base64url.
+// docs/formats.md describes all of it for those who check a decision by hand.
 //
 //   - The header: when it was made, and the first record in it.
 //   - Records, the oldest first, as they are stored. "prev" is the digest of

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -78,6 +79,18 @@ var goldenBuckets = []string{
 	"KV_ringback_CLIENTS $KV.ringback_CLIENTS.> per-subject=5 replicas=1 duplicates=2m0s discard-new direct rollup deny-delete",
 	"KV_ringback_POLICY $KV.ringback_POLICY.> per-subject=5 replicas=1 duplicates=2m0s discard-new direct rollup deny-delete",
 	"KV_ringback_KEYS $KV.ringback_KEYS.> per-subject=5 replicas=1 duplicates=2m0s discard-new direct rollup deny-delete",
+}
+
+// TestSettingsAreDescribed: docs/formats.md has the same lines.
+func TestSettingsAreDescribed(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../docs/formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := "```\n" + strings.Join(slices.Concat(goldenStreams, goldenBuckets), "\n") + "\n```\n"; !strings.Contains(string(doc), lines) {
+		t.Errorf("docs/formats.md does not have\n%s", lines)
+	}
 }
 
 // TestSettingsStay compares the settings that Init makes streams and buckets

@@ -159,6 +159,11 @@ func (s *Store) checkAgain(ctx context.Context) error {
 		return err
 	}
 	expected.add(s.head.all())
+	// The rest may take its time, but not unnoticed.
+	slow := time.AfterFunc(lookFor, func() {
+		s.judge(ctx, fmt.Errorf("%s is still being looked at after a reconnection", s.cfg.where()))
+	})
+	defer slow.Stop()
 	checking, cancel := context.WithTimeout(ctx, checkFor)
 	defer cancel()
 	if err := s.compareStreams(checking, expected); err != nil {

@@ -136,6 +136,7 @@ func FuzzParseLabel(f *testing.F) {
 	f.Add(l.String())
 	f.Add("v=1;e=1;a=1;c=c;g=registrant+x;b=0102030405060708")
 	f.Add("v=1;e=;=;;")
+	f.Add("v=1;e=1;a=1;c=c;g=" + strings.Repeat("\xf2", maxHeader-20)) // escaped it is too long
 	f.Fuzz(func(t *testing.T, text string) {
 		l, err := parseLabel(text)
 		if err != nil || l.At.IsZero() || l.Expires.IsZero() { // every fact has both
@@ -143,6 +144,9 @@ func FuzzParseLabel(f *testing.F) {
 		}
 		if l.Client == "" { // members that only a request has
 			l.Interval, l.Group, l.Same, l.Binding = 0, "", [8]byte{}, [8]byte{}
+		}
+		if len(l.String()) > maxHeader { // nobody writes it, see TestLongHeaderIsNotWritten
+			return
 		}
 		if again, err := parseLabel(l.String()); err != nil || again != l {
 			t.Errorf("parseLabel(%q) = %+v, %v, want %+v", l.String(), again, err, l)

@@ -113,6 +113,7 @@ func TestNothingPersonalInTheClear(t *testing.T) {
 	p := s.Pseudonym("alice-7f3a")
 	req := askFor(t, s, "alice-7f3a")
 	if err := errors.Join(
+		s.AddDevice(ctx, "alice-7f3a", &consent.Device{Channel: "pager", Address: "pager-address", Name: "Kitchen"}),
 		s.StopDevice(ctx, "alice-7f3a", devices[0].ID, true),
 		s.Freeze(ctx, p, "agent", g.clock.now().Add(time.Hour)),
 		s.PutEvidence(ctx, p, req.ID, []byte(`{"by":"alice-7f3a","phone":"+12025550101"}`)),
@@ -126,7 +127,7 @@ func TestNothingPersonalInTheClear(t *testing.T) {
 		t.Fatal(err)
 	}
 	secrets := []string{
-		"alice", "liddell", "2025550101", "example.com", "4711", "notification-token",
+		"alice", "liddell", "2025550101", "example.com", "match-code", "notification-token", "pager-address", "kitchen",
 		strings.ToLower(string(token("alice-7f3a"))),
 	}
 	var seen int

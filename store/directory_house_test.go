@@ -169,6 +169,6 @@ func newRequest(s *Store, person string) *consent.Request {
 		Client: consent.Party{ID: "agent", Name: "Agent"}, Approver: person, Pseudonym: s.Pseudonym(person),
 		Scope: []string{"openid"}, ACR: []string{consent.ACRTap}, Salt: []byte("0123456789abcdef"),
 		AskedAt: now, ExpiresAt: now.Add(5 * time.Minute), GrantLifetime: 300, Mode: consent.Poll, Interval: 5,
-		Bearers: consent.Bearers{MatchCode: "4711", NotificationToken: "notification-token-of-the-agent"},
+		Bearers: consent.Bearers{MatchCode: "match-code-4711", NotificationToken: "notification-token-of-the-agent"},
 	}
 }

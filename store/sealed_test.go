@@ -168,7 +168,7 @@ func TestFacts(t *testing.T) {
 				if err := json.Unmarshal(f.Data, &req); err != nil || req.ID != f.ID {
 					t.Fatalf("fact %d: %v: %s", f.Seq, err, f.Data)
 				}
-				if text := string(f.Data); strings.Contains(text, "4711") || strings.Contains(text, "notification-token") {
+				if text := string(f.Data); strings.Contains(text, "match-code") || strings.Contains(text, "notification-token") {
 					t.Fatalf("fact %d has a bearer: %s", f.Seq, text)
 				}
 				asked[f.ID] = true

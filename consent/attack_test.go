@@ -21,7 +21,7 @@ func TestNobodyElseDecides(t *testing.T) {
 		"", "bob", "agent", "operator", "clock", "ALICE", "Alice", "alice ", " alice", "alice\x00", "alic", "alicee", "аlice" /* Cyrillic а */, "al\u200bice",
 		"p", "+12025550101", "https://as.example", "*", "any",
 	}
-	all := []consent.Means{"", consent.ByReply, consent.ByPage, consent.ByDev, consent.ByClient, consent.ByClock, consent.ByAdmin, "voicemail"}
+	all := []consent.Means{"", consent.ByReply, consent.ByPage, consent.ByDev, consent.ByClient, consent.ByClock, consent.ByAdmin, consent.ByRepair, "voicemail"}
 	for _, by := range others {
 		for _, means := range all {
 			for _, verb := range []consent.Verb{consent.Approved, consent.Denied, consent.Expired, ""} {

@@ -87,7 +87,7 @@ func Decide(s *State, ev Evidence, reg *details.Registry, now time.Time) (Decisi
 	default: // expiry is no evidence
 		return Decision{}, fmt.Errorf("%w: %q", ErrMeans, ev.Verb)
 	}
-	if !ev.Means.Decides(ev.Verb) || ev.NotMe && ev.Verb != Denied {
+	if !ev.Means.Decides(ev.Verb) || ev.Means == ByRepair || ev.NotMe && ev.Verb != Denied {
 		return Decision{}, fmt.Errorf("%w: %q by %q", ErrMeans, ev.Verb, ev.Means)
 	}
 	d.GrantedDigest = d.AskedDigest
@@ -121,10 +121,11 @@ func narrower(req *Request, granted json.RawMessage, reg *details.Registry) erro
 	return nil
 }
 
-// Ending ends a request whose time is over. One member is set.
+// Ending ends a request. One member is set, or none where nothing is due.
 type Ending struct {
 	Decision   *Decision
 	Settlement *Settlement
+	Revocation *Revocation // of [Forfeit] alone
 }
 
 // End returns what ends a request whose time is over: that nobody answered, or

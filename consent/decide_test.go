@@ -110,6 +110,7 @@ func TestDecide(t *testing.T) {
 		}, time.Hour, consent.ErrEnded},
 
 		{"not me, but yes", nil, func(e *consent.Evidence) { e.NotMe = true }, 0, consent.ErrMeans},
+		{"a repair is no evidence", nil, func(e *consent.Evidence) { e.Verb, e.By, e.Means = consent.Withdrawn, "repair", consent.ByRepair }, 0, consent.ErrMeans},
 		{"expiry is no evidence", nil, func(e *consent.Evidence) { e.Verb, e.Means = consent.Expired, consent.ByClock }, 0, consent.ErrMeans},
 		{"no verb", nil, func(e *consent.Evidence) { e.Verb = "" }, 0, consent.ErrMeans},
 		{"another verb", nil, func(e *consent.Evidence) { e.Verb = "APPROVED" }, 0, consent.ErrMeans},

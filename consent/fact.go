@@ -88,7 +88,7 @@ type Verb string
 const (
 	Approved  Verb = "approved"
 	Denied    Verb = "denied"
-	Withdrawn Verb = "withdrawn" // the asker took it back, or the person was erased
+	Withdrawn Verb = "withdrawn" // the asker took it back, the person was erased, or the answer may be lost
 	Expired   Verb = "expired"
 )
 
@@ -125,6 +125,7 @@ const (
 	ByClient Means = "client"   // the asker withdrew
 	ByClock  Means = "clock"    // nobody answered in time
 	ByAdmin  Means = "operator" // withdrawn by the operator
+	ByRepair Means = "repair"   // facts were lost, perhaps also the answer
 )
 
 // Decides reports whether a request is decided so by these means.
@@ -132,7 +133,7 @@ func (m Means) Decides(v Verb) bool {
 	switch m {
 	case ByReply, ByPage, ByDev:
 		return v == Approved || v == Denied
-	case ByClient, ByAdmin:
+	case ByClient, ByAdmin, ByRepair:
 		return v == Withdrawn
 	case ByClock:
 		return v == Expired
@@ -161,6 +162,7 @@ type Settlement struct {
 	GrantedDigest Digest     `json:"granted_digest"`
 	At            time.Time  `json:"at"`
 	Nonce         string     `json:"nonce"`
+	Means         Means      `json:"means,omitempty"` // ByRepair: facts were lost, perhaps also the settlement
 }
 
 // Renewal uses up the refresh token of number N (the token response of the
@@ -184,7 +186,7 @@ const ByReuse = "reuse"
 // Revocation says that what was granted is no longer valid.
 type Revocation struct {
 	V  int       `json:"v"`
-	By string    `json:"by"` // client id, person id, "operator", or ByReuse
+	By string    `json:"by"` // client id, person id, "operator", ByReuse, or "repair"
 	At time.Time `json:"at"`
 }
 

@@ -3,6 +3,7 @@ package consent
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,10 +15,24 @@ var ErrLost = errors.New("acknowledged facts are lost")
 // Loss is a range of messages of one stream that are gone, or are not what was
 // acknowledged.
 type Loss struct {
-	Stream string `json:"stream"`         // its name without prefix: "CONSENT", "AUDIT", …
+	Stream string `json:"stream"`         // its name without prefix: one of the following, "DEK", "KV_PEOPLE", …
 	From   uint64 `json:"from,omitempty"` // first sequence; 0: not known
-	To     uint64 `json:"to,omitempty"`   // last one
+	To     uint64 `json:"to,omitempty"`   // last one; 0: not known
 	Why    string `json:"why"`
+}
+
+// Streams of a [Loss] from which something follows for others than the store.
+const (
+	LostFacts    = "CONSENT"
+	LostChain    = "AUDIT"
+	LostEvidence = "EVIDENCE"
+	LostKeys     = "DEK" // data keys of people
+	LostAll      = "all" // an older copy of everything is there
+)
+
+// Concerns reports whether something of these streams is among the losses.
+func Concerns(losses []Loss, streams ...string) bool {
+	return slices.ContainsFunc(losses, func(l Loss) bool { return l.Stream == LostAll || slices.Contains(streams, l.Stream) })
 }
 
 // String names the range.
@@ -25,6 +40,8 @@ func (l Loss) String() string {
 	switch {
 	case l.From == 0:
 		return fmt.Sprintf("%s: %s", l.Stream, l.Why)
+	case l.To == 0:
+		return fmt.Sprintf("%s from %d on: %s", l.Stream, l.From, l.Why)
 	case l.From == l.To:
 		return fmt.Sprintf("%s %d: %s", l.Stream, l.From, l.Why)
 	}

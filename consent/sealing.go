@@ -2,10 +2,13 @@ package consent
 
 import "time"
 
+// LegalPeriod is how long the sealed chain and the evidence are kept.
+const LegalPeriod = 10 * 365 * 24 * time.Hour
+
 // StoredFact is one fact as the auditor reads it: where it stands in the
 // stream of facts and what it says.
 type StoredFact struct {
-	Seq       uint64 // in the stream of facts; ascending, with gaps
+	Seq       uint64 // in the stream of facts; ascending, and without gaps unless facts are lost
 	ID        ID
 	Kind      FactKind
 	N         int // of a numbered kind, else 0

@@ -27,7 +27,7 @@ const (
 )
 
 // writtenOnce are the streams of which nothing is ever removed but by age.
-var writtenOnce = map[string]time.Duration{streamConsent: factAge, streamAudit: legalPeriod, streamEvidence: legalPeriod, streamSeen: seenAge}
+var writtenOnce = map[string]time.Duration{streamConsent: factAge, streamAudit: consent.LegalPeriod, streamEvidence: consent.LegalPeriod, streamSeen: seenAge}
 
 // onlyMore are the buckets whose keys stay for ever: a removal is an entry.
 var onlyMore = map[string]bool{"KV_" + bucketPeople: true, "KV_" + bucketClients: true, "KV_" + bucketKeys: true}

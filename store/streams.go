@@ -9,13 +9,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"ringback/consent"
 )
 
 // replicas of every stream and bucket. One server; a cluster would keep three.
 const replicas = 1
-
-// legalPeriod is how long the sealed chain and the evidence are kept.
-const legalPeriod = 10 * 365 * 24 * time.Hour
 
 // factAge is how long the hot stream remembers a fact. The longest lifetime
 // of a request stays 48 h below it, so that no fact outlives its asked.
@@ -70,12 +69,12 @@ func layout(maxBytes int64) ([]jetstream.StreamConfig, []jetstream.KeyValueConfi
 		{
 			Name: streamAudit, Subjects: []string{"audit"},
 			DenyDelete: true, DenyPurge: true, AllowDirect: true,
-			Compression: jetstream.S2Compression, MaxAge: legalPeriod, Duplicates: time.Second,
+			Compression: jetstream.S2Compression, MaxAge: consent.LegalPeriod, Duplicates: time.Second,
 		},
 		{
 			Name: streamEvidence, Subjects: []string{"evidence.*.*"},
 			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
-			AllowDirect: true, AllowAtomicPublish: true, MaxAge: legalPeriod, Duplicates: time.Second, // what is sealed does not compress
+			AllowDirect: true, AllowAtomicPublish: true, MaxAge: consent.LegalPeriod, Duplicates: time.Second, // what is sealed does not compress
 		},
 		{
 			// The embedded store has no use for it: see uses.

@@ -58,15 +58,15 @@ func (a *Auditor) locate(ctx context.Context) error {
 func (a *Auditor) grow(ctx context.Context, r *record) error {
 	r.V, r.Seq, r.Prev = formatVersion, a.head.seq+1, a.head.hash
 	r.At = a.cfg.Now().UTC().Truncate(time.Millisecond)
-	if r.Type != lineFacts {
+	switch r.Type {
+	case lineFacts:
+	case lineLost:
+		r.Sealed = max(r.Sealed, a.head.sealed)
+	default:
 		r.Sealed = a.head.sealed
 	}
-	if r.Type == lineCheckpoint {
-		jws, err := a.cfg.Ring.SignEvidence(typeCheckpoint, checkpoint{formatVersion, a.head.seq, a.head.hash, r.At})
-		if err != nil {
-			return fmt.Errorf("signing a checkpoint: %w", err)
-		}
-		r.JWS = jws
+	if err := a.sign(r); err != nil {
+		return err
 	}
 	data, err := encode(r)
 	if err != nil {
@@ -90,6 +90,23 @@ func (a *Auditor) grow(ctx context.Context, r *record) error {
 		return fmt.Errorf("appending a record: it has sequence %d instead of %d: the chain has a gap", seq, r.Seq)
 	}
 	a.head = head{true, seq, sha256.Sum256(data), r.Sealed, r.Type, a.head.checked}
+	return nil
+}
+
+// sign signs a record of a type that is signed.
+func (a *Auditor) sign(r *record) (err error) {
+	switch r.Type {
+	case lineCheckpoint:
+		r.JWS, err = a.cfg.Ring.SignEvidence(typeCheckpoint, checkpoint{formatVersion, a.head.seq, a.head.hash, r.At})
+	case lineLost:
+		var c lostClaims
+		if c, err = r.claims(); err == nil {
+			r.JWS, err = a.cfg.Ring.SignEvidence(typeLost, c)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("signing a %s record: %w", r.Type, err)
+	}
 	return nil
 }
 
@@ -243,7 +260,7 @@ func (a *Auditor) keep(ctx context.Context, ready []proof) error {
 // checkpoint signs the chain when it grew and a minute has passed. It returns
 // how long there is until the next one is due, 0 if none is. a.mu is held.
 func (a *Auditor) checkpoint(ctx context.Context) (time.Duration, error) {
-	if !a.head.known || a.head.seq == 0 || a.head.kind == lineCheckpoint {
+	if !a.head.known || a.head.seq == 0 || a.head.kind == lineCheckpoint || a.head.kind == lineLost { // signed as well
 		return 0, nil
 	}
 	now := a.cfg.Now()

@@ -20,8 +20,10 @@
 //     the line before, zero in record 1. "facts" seals facts by their digests,
 //     and marks those that finish a request. "checkpoint" carries a JWS over
 //     the number of records before it and the digest of the last. "erased"
-//     says whose data key is gone. An export begins with record 1, or with a
-//     checkpoint where older records have aged out.
+//     says whose data key is gone. "lost" declares, by a JWS, what the store
+//     does not have any more, see [Auditor.Lost]; it holds for what stands
+//     before it. An export begins with record 1, or with a record that is
+//     signed where older ones have aged out.
 //   - Evidence: the facts of one request up to the one that finished it, each
 //     as it was written, so that its digest is the sealed one; the canonical
 //     objects C (also after narrowing), P and D; a JWS over the digest of all
@@ -31,7 +33,7 @@
 //
 // What an export cannot show is that the newest records are missing: somebody
 // who takes the whole store back to an earlier state takes the chain along.
-// Keep exports, or their trailers, elsewhere.
+// Keep exports elsewhere: [VerifySince] compares with an earlier one.
 //
 // Start with [New] and [Source], which the store implements. The package does
 // not decide who may export, and does not know where anything is stored.

@@ -98,6 +98,9 @@ func newBody(facts []consent.StoredFact) (*evidenceBody, error) {
 		if f.Unreadable {
 			return nil, fmt.Errorf("%w: fact %d is unreadable", errNoEvidence, f.Seq)
 		}
+		if f.Kind == consent.FactSettled && s.decided == nil {
+			return nil, fmt.Errorf("%w: it was settled, and the decision before that is missing", errNoEvidence)
+		}
 		switch f.Kind {
 		case consent.FactAsked, consent.FactDecided, consent.FactSettled:
 			// Facts that do not fit together are evidence too; Verify names them.

@@ -159,8 +159,8 @@ func (e *exporter) raw(data []byte) error {
 }
 
 // records writes the header and the records up to sequence last. Where older
-// ones have aged out it begins with a checkpoint, which vouches for what it
-// continues.
+// ones have aged out it begins with a record that is signed, which vouches for
+// what it continues.
 func (e *exporter) records(ctx context.Context, at time.Time, last uint64) error {
 	begun := false
 	for after := uint64(0); after < last; {
@@ -176,7 +176,7 @@ func (e *exporter) records(ctx context.Context, at time.Time, last uint64) error
 				break
 			}
 			if !begun {
-				if read, err := readRecord(r.Data); r.Seq != 1 && err == nil && read.Type != lineCheckpoint {
+				if read, err := readRecord(r.Data); r.Seq != 1 && err == nil && read.Type != lineCheckpoint && read.Type != lineLost {
 					continue
 				}
 				if err := e.line(exportLine{formatVersion, lineExport, at, r.Seq}); err != nil {

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"ringback/consent"
 )
 
 // TestLinesAreDescribed: an auditor finds every member of every line, and of
@@ -20,14 +22,14 @@ func TestLinesAreDescribed(t *testing.T) {
 	if !ok {
 		t.Fatal("docs/formats.md has no such chapter")
 	}
-	for _, v := range []any{record{}, sealedFact{}, checkpoint{}, evidence{}, evidenceBody{}, evidenceFact{}, evidenceClaims{}, exportLine{}, evidenceLine{}, trailerLine{}, trailerClaims{}} {
+	for _, v := range []any{record{}, sealedFact{}, checkpoint{}, evidence{}, evidenceBody{}, evidenceFact{}, evidenceClaims{}, exportLine{}, evidenceLine{}, trailerLine{}, trailerClaims{}, lostFacts{}, lostClaims{}, tear{}, span{}, consent.Loss{}} {
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
 			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); !strings.Contains(text, "`"+name+"`") {
 				t.Errorf("%T: %s is not described", v, name)
 			}
 		}
 	}
-	for _, word := range []string{lineExport, lineFacts, lineCheckpoint, lineErased, lineEvidence, lineTrailer, typeCheckpoint, typeEvidence, typeExport} {
+	for _, word := range []string{lineExport, lineFacts, lineCheckpoint, lineErased, lineEvidence, lineTrailer, lineLost, typeLost, typeCheckpoint, typeEvidence, typeExport} {
 		if !strings.Contains(text, "`"+word+"`") {
 			t.Errorf("%s is not described", word)
 		}

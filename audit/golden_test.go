@@ -62,7 +62,7 @@ func TestLinesStay(t *testing.T) {
 	}{
 		{"record", record{1, lineFacts, 7, digest, at, 9, []sealedFact{
 			{8, id, "tried.12", "abcdefghijklmnop", digest, goneDamaged, true}, {Seq: 9, Request: id, Fact: "asked"},
-		}, "234567abcdefghij", "jws"}, `{"v":1,"type":"facts","seq":7,"prev":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB8","at":"2026-12-01T10:00:00.123Z","sealed":9,"facts":[{"seq":8,"request":"aeaaaaaaaaaaaaaaaaaaaaaab4","fact":"tried.12","person":"abcdefghijklmnop","sha256":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB8","unreadable":"damaged","finishes":true},{"seq":9,"request":"aeaaaaaaaaaaaaaaaaaaaaaab4","fact":"asked","person":"","sha256":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}],"person":"234567abcdefghij","jws":"jws"}`},
+		}, "234567abcdefghij", "jws", nil}, `{"v":1,"type":"facts","seq":7,"prev":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB8","at":"2026-12-01T10:00:00.123Z","sealed":9,"facts":[{"seq":8,"request":"aeaaaaaaaaaaaaaaaaaaaaaab4","fact":"tried.12","person":"abcdefghijklmnop","sha256":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB8","unreadable":"damaged","finishes":true},{"seq":9,"request":"aeaaaaaaaaaaaaaaaaaaaaaab4","fact":"asked","person":"","sha256":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}],"person":"234567abcdefghij","jws":"jws"}`},
 		{"record of little", record{V: 1, Type: lineErased}, `{"v":1,"type":"erased","seq":0,"prev":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","at":"0001-01-01T00:00:00Z","sealed":0}`},
 		{"checkpoint", checkpoint{1, 6, digest, at}, `{"v":1,"size":6,"hash":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB8","at":"2026-12-01T10:00:00.123Z"}`},
 		{"evidence", evidence{[]byte(`{"a":"<b>&c"}`), "jws"}, `{"body":{"a":"<b>&c"},"jws":"jws"}`},

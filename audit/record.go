@@ -51,7 +51,8 @@ type record struct {
 	Sealed uint64            `json:"sealed"` // every fact up to this sequence is sealed here or before
 	Facts  []sealedFact      `json:"facts,omitempty"`
 	Person consent.Pseudonym `json:"person,omitempty"` // of erased
-	JWS    string            `json:"jws,omitempty"`    // of checkpoint
+	JWS    string            `json:"jws,omitempty"`    // of checkpoint and lost
+	Lost   *lostFacts        `json:"lost,omitempty"`   // of lost
 }
 
 // sealedFact is a fact's entry in the chain.

@@ -19,12 +19,29 @@ type Report struct {
 	Decisions   []Decision // proven ones, by time of finishing
 	Erased      int        // finished requests whose evidence was destroyed with the person's data key
 	Older       int        // finished requests whose records have aged out, so that only the evidence's own signature speaks for it
-	Failures    []Failure  // what does not hold, the first thousand
-	More        int        // failures beyond those listed
+	Unproven    int        // finished requests whose evidence a repair has declared lost
+	From, Until time.Time  // of the first and the last record
+	FirstFact   uint64     // sequences of the facts that are sealed; 0 when there are none
+	LastFact    uint64
+	Lost        []Lost    // what repairs have declared lost
+	Failures    []Failure // what does not hold, the first thousand
+	More        int       // failures beyond those listed
 }
 
 // OK reports whether everything holds.
 func (r *Report) OK() bool { return len(r.Failures) == 0 }
+
+// Lost is what one record declares lost, by a signature of the service.
+type Lost struct {
+	Record   uint64 // its sequence
+	At       time.Time
+	Epoch    int // which repair
+	Losses   []consent.Loss
+	Unsealed []string     // ranges of facts and records that are missing in the chain
+	Requests []consent.ID // of which facts are lost, as far as known
+	Evidence []consent.ID // finished requests whose evidence is lost
+	People   []consent.Pseudonym
+}
 
 // Failure is one thing that does not hold.
 type Failure struct {

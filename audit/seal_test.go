@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"ringback/consent"
+	"ringback/keys"
 )
 
 // Seal seals what is stored, once, as Run does all the time.
@@ -20,6 +22,45 @@ func Seal(a *Auditor, ctx context.Context) error { return a.seal(ctx, time.Time{
 func IsCheckpoint(data []byte) bool {
 	r, err := readRecord(data)
 	return err == nil && r.Type == lineCheckpoint
+}
+
+// HashOf is what the next record has of one.
+func HashOf(data []byte) consent.Digest { return sha256.Sum256(data) }
+
+// Canonical is the stored form of a record whose members somebody has changed.
+func Canonical(t testing.TB, r map[string]any) []byte {
+	t.Helper()
+	loose, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var strict record
+	if err := json.Unmarshal(loose, &strict); err != nil {
+		t.Fatal(err)
+	}
+	data, err := encode(strict)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// SignLost signs a lost record with any key.
+func SignLost(t testing.TB, ring *keys.Ring, r map[string]any) string {
+	t.Helper()
+	var strict record
+	if err := json.Unmarshal(Canonical(t, r), &strict); err != nil {
+		t.Fatal(err)
+	}
+	c, err := strict.claims()
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := ring.SignEvidence(typeLost, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return jws
 }
 
 func TestParseName(t *testing.T) {

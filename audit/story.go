@@ -17,6 +17,7 @@ type story struct {
 	notices map[int]bool
 	misses  int
 	renewed int
+	partial bool // some are declared lost: what comes before others may be missing
 }
 
 // add reads the next fact.
@@ -68,10 +69,11 @@ func (s *story) add(kind consent.FactKind, n int, data []byte) error {
 		return read(data, s.settled, &s.settled.V)
 	case consent.FactRenewed:
 		r := new(consent.Renewal)
-		if s.settled == nil || s.settled.Verb != consent.Redeemed || s.asked.Renewable == 0 {
+		granted := s.settled == nil && s.partial || s.settled != nil && s.settled.Verb == consent.Redeemed
+		if !granted || s.asked.Renewable == 0 {
 			return fmt.Errorf("%s: nothing was granted that could be renewed", factName(kind, n))
 		}
-		if s.renewed++; n != s.renewed {
+		if s.renewed++; n != s.renewed && !s.partial {
 			return fmt.Errorf("%s follows renewal %d", factName(kind, n), s.renewed-1)
 		}
 		return readNumbered(data, r, &r.V, &r.N, n)
@@ -94,7 +96,7 @@ func (s *story) add(kind consent.FactKind, n int, data []byte) error {
 
 // follows refuses an answer that comes before its claim.
 func (s *story) follows(n int, claimed bool, kind consent.FactKind, err error) error {
-	if err == nil && !claimed {
+	if err == nil && !claimed && !s.partial {
 		err = fmt.Errorf("%s comes before its claim", factName(kind, n))
 	}
 	return err

@@ -28,10 +28,20 @@ func Verify(r io.Reader, jwks []byte) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	v := &verifier{
+	v := newVerifier(set)
+	err = v.read(r)
+	return v.report, err
+}
+
+func newVerifier(set *keys.KeySet) *verifier {
+	return &verifier{
 		keys: set, sum: sha256.New(),
 		traces: make(map[consent.ID]*trace), erased: make(map[consent.Pseudonym]bool),
 	}
+}
+
+// read checks a whole export. The error is about reading alone.
+func (v *verifier) read(r io.Reader) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	for {
 		line, err := readLine(in)
@@ -41,15 +51,15 @@ func Verify(r io.Reader, jwks []byte) (Report, error) {
 		if errors.Is(err, errLine) {
 			v.where = fmt.Sprintf("line %d", v.lines+1)
 			v.fail("%v", err)
-			return v.report, nil // lines cannot be told apart from here on
+			return nil // lines cannot be told apart from here on
 		}
 		if err != nil {
-			return v.report, fmt.Errorf("reading an export: %w", err)
+			return fmt.Errorf("reading an export: %w", err)
 		}
 		v.line(line)
 	}
 	v.end()
-	return v.report, nil
+	return nil
 }
 
 var errLine = errors.New("the line does not end, or is too long")
@@ -87,12 +97,14 @@ type verifier struct {
 	header   *exportLine
 	records  int
 	evidence int
-	last     *record
-	hash     consent.Digest // of the last record
-	base     uint64         // facts up to here are sealed by records that have aged out
-	traces   map[consent.ID]*trace
-	erased   map[consent.Pseudonym]bool
-	lastSeq  uint64 // of evidence
+	thread
+	closed  bool // the chain has ended
+	traces  map[consent.ID]*trace
+	erased  map[consent.Pseudonym]bool
+	lost    []declared
+	doubts  []doubt
+	lastSeq uint64 // of evidence
+	kept    *kept  // to compare with another export; nil: not wanted
 }
 
 // stage is how far an export has been read.
@@ -109,11 +121,11 @@ const (
 type trace struct {
 	person   consent.Pseudonym
 	facts    []traced
-	finished bool
-	proven   bool // there is evidence
-	bad      bool // its facts break a rule
-	renewals int  // number of the last one
-	late     int  // renewals after it was revoked
+	finished uint64 // by this fact; 0: not yet
+	proven   bool   // there is evidence
+	bad      bool   // its facts break a rule
+	renewals int    // number of the last one
+	late     int    // renewals after it was revoked
 }
 
 // traced is one sealed fact.
@@ -159,13 +171,14 @@ func (v *verifier) line(data []byte) {
 			return
 		}
 		v.header, v.report.At = h, h.At
-	case kind == lineFacts || kind == lineCheckpoint || kind == lineErased:
+	case kind == lineFacts || kind == lineCheckpoint || kind == lineErased || kind == lineLost:
 		if v.stage != atRecords {
 			v.fail("a record after the evidence")
 		}
 		v.record(data)
 	case kind == lineEvidence:
 		v.stage = atEvidence
+		v.endChain()
 		v.evidenceLine(data)
 	default:
 		v.fail("the line is of no known type")
@@ -204,6 +217,7 @@ func open[T any](v *verifier, jws, typ string) (*T, error) {
 // trailer checks the signature over everything before it.
 func (v *verifier) trailer(data []byte) {
 	v.stage = atEnd
+	v.endChain()
 	t, err := decode[trailerLine](data)
 	if err != nil || t.V != formatVersion {
 		v.fail("the trailer is %v", errOr(err, "of another format"))
@@ -245,15 +259,18 @@ func (v *verifier) trailer(data []byte) {
 
 // end checks what can only be said about the whole.
 func (v *verifier) end() {
+	v.endChain()
 	v.where = "end"
 	if v.stage != atEnd {
 		v.fail("the trailer is missing: the export was cut")
 	}
 	for id, t := range v.traces {
 		switch {
-		case !t.finished || t.proven:
+		case t.finished == 0 || t.proven:
 		case v.erased[t.person]:
 			v.report.Erased++
+		case v.unproven(id, t.finished):
+			v.report.Unproven++
 		default:
 			v.where = "request " + id.String()
 			v.fail("the request is finished, but there is no evidence of it")

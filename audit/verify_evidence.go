@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"ringback/consent"
 )
@@ -33,10 +34,15 @@ func (v *verifier) evidenceLine(data []byte) {
 		v.fail("the evidence is about another person than its facts")
 	}
 	if l.Evidence == nil {
+		if v.kept != nil {
+			v.kept.line(l, nil)
+		}
 		// That an erased person's evidence is there is no news to end: it
 		// looks whether the erasure was recorded.
 		if l.Unreadable != goneErased {
-			v.fail("the evidence is damaged")
+			if t == nil || !v.unproven(l.Request, t.finished) {
+				v.fail("the evidence is damaged")
+			}
 		} else if !v.erased[l.Person] {
 			v.fail("the evidence was destroyed, but no erasure was recorded")
 		}
@@ -69,6 +75,9 @@ func (v *verifier) body(l *evidenceLine, t *trace) *Decision {
 		v.fail("the evidence is %v", errOr(err, "of another format"))
 		return nil
 	}
+	if v.kept != nil {
+		v.kept.line(l, b)
+	}
 	if b.Request != l.Request || b.Person != l.Person {
 		v.fail("the evidence is about another request or person than its line")
 	}
@@ -76,9 +85,8 @@ func (v *verifier) body(l *evidenceLine, t *trace) *Decision {
 		v.fail("the evidence has no facts")
 		return nil
 	}
-	v.sealed(b, t)
-
 	var s story
+	s.partial = v.inChain(b, t)
 	for i := range b.Facts {
 		f := &b.Facts[i]
 		kind, n, ok := parseName(f.Fact)
@@ -107,48 +115,65 @@ func (v *verifier) body(l *evidenceLine, t *trace) *Decision {
 	return d
 }
 
-// sealed checks that the facts in evidence are those of the chain: all of
-// them up to the one that finishes the request, none other, none changed.
-func (v *verifier) sealed(b *evidenceBody, t *trace) {
+// inChain checks that the facts in evidence are those of the chain: all of
+// them up to the one that finishes the request, none other, none changed. It
+// reports whether some may be missing in both: they are declared lost.
+func (v *verifier) inChain(b *evidenceBody, t *trace) (partial bool) {
 	last := b.Facts[len(b.Facts)-1].Seq
 	if last <= v.base {
 		v.report.Older++
-		return
+		return false
 	}
-	if t == nil {
-		v.fail("the chain has no facts of this request")
-		return
-	}
-	count, before := 0, uint64(0)
+	count, before, sealed := 0, uint64(0), 0
 	for i := range b.Facts {
 		f := &b.Facts[i]
 		if f.Seq <= before {
 			v.fail("fact %d is out of order", f.Seq)
 		}
 		before = f.Seq
-		if f.Seq <= v.base {
+		if f.Seq <= v.base || v.unsealed(f.Seq) { // its record has aged out or is lost
+			continue
+		}
+		sealed++
+		if t == nil {
 			continue
 		}
 		count++
 		kind, n, _ := parseName(f.Fact)
-		in := t.find(kind, n)
+		in := t.at(f.Seq)
 		switch {
-		case in == nil:
+		case in == nil && t.find(kind, n) == nil:
 			v.fail("fact %d (%s) is not in the chain", f.Seq, f.Fact)
-		case in.seq != f.Seq || in.sha256 != sha256.Sum256(f.Data):
+		case in == nil || in.kind != kind || in.n != n || in.sha256 != sha256.Sum256(f.Data):
 			v.fail("fact %d (%s) is not the one that was sealed", f.Seq, f.Fact)
 		case in.finishes != (f.Seq == last):
 			v.fail("fact %d (%s) is not where the chain says that the request finished", f.Seq, f.Fact)
 		}
 	}
+	if t == nil {
+		if sealed > 0 {
+			v.fail("the chain has no facts of this request")
+		} else {
+			v.report.Older++
+		}
+		return true
+	}
+	in := func(seq uint64) bool {
+		return slices.ContainsFunc(b.Facts, func(f evidenceFact) bool { return f.Seq == seq })
+	}
 	for i := range t.facts {
-		if t.facts[i].seq <= last {
+		switch seq := t.facts[i].seq; {
+		case seq > last:
+		case v.lacked(seq) && !in(seq): // it was made when the fact was gone
+			partial = true
+		default:
 			count--
 		}
 	}
 	if count != 0 {
 		v.fail("the chain has other facts of this request than the evidence")
 	}
+	return partial || v.unsealedBetween(b.Facts[0].Seq, last)
 }
 
 // objects checks that the canonical objects, and the digests in the facts, are

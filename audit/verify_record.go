@@ -1,8 +1,10 @@
 package audit
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"ringback/consent"
 )
@@ -21,44 +23,20 @@ func (v *verifier) record(data []byte) {
 		return
 	}
 	v.where = fmt.Sprintf("line %d, record %d", v.lines+1, r.Seq)
-	switch {
-	case v.last != nil:
-		if r.Seq != v.last.Seq+1 {
-			v.fail("it follows record %d: records are missing or out of order", v.last.Seq)
-		}
-		if r.Prev != v.hash {
-			v.fail("the chain is broken: the record before it is not the one that it continues")
-		}
-	case r.Seq == 1:
-		if r.Prev != (consent.Digest{}) {
-			v.fail("it is the first record, but continues another")
-		}
-	case r.Type != lineCheckpoint:
-		v.fail("the chain begins with neither its first record nor a checkpoint")
-		v.base = max(r.Sealed, 1)
-	default:
-		v.base = r.Sealed
-	}
 	if v.last == nil {
-		v.report.First = r.Seq
+		v.report.First, v.report.From = r.Seq, r.At
 		if v.header != nil && v.header.First != r.Seq {
 			v.fail("the header says that the chain begins with record %d", v.header.First)
 		}
 	}
-	sealed := v.base
-	if v.last != nil {
-		sealed = v.last.Sealed
+	v.members(r)
+	for _, fault := range v.follow(r, sha256.Sum256(data), v.where) {
+		v.fail("%s", fault)
 	}
-	v.members(r, sealed)
 	switch r.Type {
 	case lineFacts:
 		for i := range r.Facts {
-			f := &r.Facts[i]
-			if f.Seq <= sealed {
-				v.fail("fact %d is out of order", f.Seq)
-			}
-			sealed = f.Seq
-			v.sealedFact(f)
+			v.sealedFact(&r.Facts[i])
 		}
 	case lineCheckpoint:
 		v.report.Checkpoints++
@@ -71,21 +49,20 @@ func (v *verifier) record(data []byte) {
 		}
 	case lineErased:
 		v.erased[r.Person] = true
+	case lineLost:
+		v.lostRecord(r)
 	}
-	if r.Sealed != sealed {
-		v.fail("it claims that facts up to %d are sealed, they are up to %d", r.Sealed, sealed)
+	v.report.Last, v.report.Until = r.Seq, r.At
+	if v.kept != nil {
+		v.kept.record(r, v.hash)
 	}
-	v.last, v.hash, v.report.Last = r, sha256.Sum256(data), r.Seq
 }
 
 // members checks that a record has what its type needs and nothing else.
-func (v *verifier) members(r *record, sealed uint64) {
-	if (r.Type == lineFacts) != (len(r.Facts) > 0) || len(r.Facts) > batchBehind ||
-		(r.Type == lineErased) != (r.Person != "") || (r.Type == lineCheckpoint) != (r.JWS != "") {
+func (v *verifier) members(r *record) {
+	if (r.Type == lineFacts) != (len(r.Facts) > 0) || len(r.Facts) > batchBehind || (r.Type == lineErased) != (r.Person != "") ||
+		(r.Type == lineCheckpoint || r.Type == lineLost) != (r.JWS != "") || (r.Type == lineLost) != (r.Lost != nil) {
 		v.fail("it has members that a record of type %q does not have, or lacks some", r.Type)
-	}
-	if r.Sealed < sealed {
-		v.fail("it seals less than the record before it")
 	}
 }
 
@@ -111,7 +88,7 @@ func (v *verifier) sealedFact(f *sealedFact) {
 		t = &trace{person: f.Person}
 		v.traces[f.Request] = t
 		if kind != consent.FactAsked && v.base == 0 {
-			v.fail("fact %d (%s) is the first of request %s, which nobody asked", f.Seq, f.Fact, f.Request)
+			v.doubt(t, f.Seq, "fact %d (%s) is the first of request %s, which nobody asked", f.Seq, f.Fact, f.Request)
 		}
 	}
 	if t.person != f.Person {
@@ -121,19 +98,23 @@ func (v *verifier) sealedFact(f *sealedFact) {
 		v.fail("fact %d: request %s has too many facts", f.Seq, f.Request)
 		return
 	}
-	if t.find(kind, n) != nil {
+	decided := t.find(consent.FactDecided, 0)
+	undecided := decided == nil || v.lacked(decided.seq) // a repair decides what was settled and lost its decision
+	if first := t.find(kind, n); first != nil && !v.lacked(first.seq) {
 		v.fail("fact %d: request %s has a second %s", f.Seq, f.Request, f.Fact)
 	}
 	if kind == consent.FactSettled && t.find(consent.FactDecided, 0) == nil && v.base == 0 {
-		v.fail("fact %d: request %s is settled, but was not decided before", f.Seq, f.Request)
+		v.doubt(t, f.Seq, "fact %d: request %s is settled, but was not decided before", f.Seq, f.Request)
 	}
-	if f.Finishes && t.finished {
+	if f.Finishes && t.finished > 0 && !v.lacked(t.finished) && !(kind == consent.FactDecided && undecided) {
 		v.fail("fact %d: request %s is finished twice", f.Seq, f.Request)
 	}
 	if kind == consent.FactRenewed {
 		v.renewed(f, t, n)
 	}
-	t.finished = t.finished || f.Finishes
+	if f.Finishes {
+		t.finished = f.Seq
+	}
 	t.facts = append(t.facts, traced{f.Seq, kind, n, f.SHA256, f.Unreadable != "", f.Finishes})
 }
 
@@ -143,10 +124,10 @@ func (v *verifier) sealedFact(f *sealedFact) {
 // renewals is in the evidence. Facts before the first record may be missing.
 func (v *verifier) renewed(f *sealedFact, t *trace, n int) {
 	if v.base == 0 && t.find(consent.FactSettled, 0) == nil {
-		v.fail("fact %d: request %s is renewed, but was not settled before", f.Seq, f.Request)
+		v.doubt(t, f.Seq, "fact %d: request %s is renewed, but was not settled before", f.Seq, f.Request)
 	}
 	if n != t.renewals+1 && (v.base == 0 || t.renewals > 0) {
-		v.fail("fact %d: renewal %d of request %s follows renewal %d", f.Seq, n, f.Request, t.renewals)
+		v.doubt(t, f.Seq, "fact %d: renewal %d of request %s follows renewal %d", f.Seq, n, f.Request, t.renewals)
 	}
 	t.renewals = n
 	if t.find(consent.FactRevoked, 0) != nil {
@@ -157,12 +138,27 @@ func (v *verifier) renewed(f *sealedFact, t *trace, n int) {
 	}
 }
 
-// find returns a sealed fact, or nil.
+// find returns the latest sealed fact of a name, or nil.
 func (t *trace) find(kind consent.FactKind, n int) *traced {
-	for i := range t.facts {
+	for i := len(t.facts) - 1; i >= 0; i-- {
 		if f := &t.facts[i]; f.kind == kind && f.n == n {
 			return f
 		}
 	}
 	return nil
+}
+
+// renewedSince reports whether there are renewals behind the latest fact of a kind.
+func (t *trace) renewedSince(kind consent.FactKind) bool {
+	last := t.find(kind, 0)
+	return last != nil && slices.ContainsFunc(t.facts, func(f traced) bool { return f.kind == consent.FactRenewed && f.seq > last.seq })
+}
+
+// at returns the sealed fact of a sequence, or nil.
+func (t *trace) at(seq uint64) *traced {
+	i, found := slices.BinarySearchFunc(t.facts, seq, func(f traced, seq uint64) int { return cmp.Compare(f.seq, seq) })
+	if !found {
+		return nil
+	}
+	return &t.facts[i]
 }

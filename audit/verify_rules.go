@@ -16,6 +16,11 @@ func (v *verifier) rules(b *evidenceBody, s *story) {
 	if b.Verb != d.Verb || (s.settled == nil) != (b.Settled == "") || s.settled != nil && b.Settled != s.settled.Verb {
 		v.fail("the evidence's summary is not what its facts say")
 	}
+	last := b.Facts[len(b.Facts)-1].Seq
+	byRepair := d.Means == consent.ByRepair || s.settled != nil && s.settled.Means == consent.ByRepair
+	if byRepair && !v.repaired(last) {
+		v.fail("it was ended by a repair, but no record before it says that anything was lost")
+	}
 	if !d.Means.Decides(d.Verb) {
 		v.fail("%q is not decided by %q", d.Verb, d.Means)
 	}
@@ -48,7 +53,7 @@ func (v *verifier) rules(b *evidenceBody, s *story) {
 	if d.NotMe && d.Verb != consent.Denied {
 		v.fail("\"not me\" came with %q", d.Verb)
 	}
-	if d.Attempt != 0 && s.tried[d.Attempt] == nil {
+	if d.Attempt != 0 && s.tried[d.Attempt] == nil && !s.partial {
 		v.fail("the decision names attempt %d, which was not made", d.Attempt)
 	}
 }
@@ -65,7 +70,14 @@ func (v *verifier) renewable(s *story, t *trace) {
 	if t == nil || t.renewals == 0 {
 		return
 	}
-	if s.settled == nil || s.settled.Verb != consent.Redeemed || req.Renewable == 0 || t.renewals > consent.MaxRenewals {
+	redeemed := s.settled != nil && s.settled.Verb == consent.Redeemed
+	switch { // that it was redeemed before is lost
+	case s.partial && s.settled == nil && s.decided.Means == consent.ByRepair:
+		redeemed = !t.renewedSince(consent.FactDecided)
+	case s.partial && s.settled != nil && s.settled.Means == consent.ByRepair:
+		redeemed = !t.renewedSince(consent.FactSettled)
+	}
+	if !redeemed || req.Renewable == 0 || t.renewals > consent.MaxRenewals {
 		v.fail("it was renewed %d times, more often than was granted", t.renewals)
 	}
 }
@@ -97,6 +109,9 @@ func (v *verifier) approved(req *consent.Request, d *consent.Decision, s *story)
 	if (st.Verb == consent.Redeemed) != (st.JTI != "" && st.ExpiresAt.After(st.IssuedAt)) {
 		v.fail("a token was redeemed but not named, or the other way round")
 	}
+	if st.Means != "" && (st.Means != consent.ByRepair || st.Verb != consent.Lapsed) {
+		v.fail("%q is not settled by %q", st.Verb, st.Means)
+	}
 	switch st.Verb {
 	case consent.Redeemed:
 		if late {
@@ -106,7 +121,7 @@ func (v *verifier) approved(req *consent.Request, d *consent.Decision, s *story)
 			v.fail("it was redeemed with another key than it was asked with")
 		}
 	case consent.Lapsed:
-		if !late {
+		if !late && st.Means != consent.ByRepair {
 			v.fail("it lapsed before its time")
 		}
 	case consent.Cancelled:

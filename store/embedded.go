@@ -70,6 +70,9 @@ func initEmbedded(ctx context.Context, cfg Config, n names) error {
 	if err := n.createAll(ctx, s.js, cfg.maxBytes()); err != nil {
 		return err
 	}
+	if err := noteProtected(cfg.Dir); err != nil {
+		return err
+	}
 	in.Unfinished = false
 	return in.save(cfg.Dir)
 }

@@ -61,11 +61,11 @@ func settings(t testing.TB, c jetstream.StreamConfig) string {
 // and what the server refuses to forget or to replace. Settings are those of
 // the stores that were made with them; a change reaches none of these.
 var goldenStreams = []string{
-	"ringback_CONSENT ringback.consent.*.> bytes=8589934592 per-subject=1 message-bytes=32768 replicas=1 age=96h0m0s duplicates=1s discard-new write-once direct atomic",
+	"ringback_CONSENT ringback.consent.*.> bytes=8589934592 per-subject=1 message-bytes=32768 replicas=1 age=96h0m0s duplicates=1s discard-new write-once direct atomic deny-delete deny-purge",
 	"ringback_AUDIT ringback.audit replicas=1 age=87600h0m0s duplicates=1s direct deny-delete deny-purge s2",
-	"ringback_EVIDENCE ringback.evidence.*.* per-subject=1 replicas=1 age=87600h0m0s duplicates=1s discard-new write-once direct atomic",
+	"ringback_EVIDENCE ringback.evidence.*.* per-subject=1 replicas=1 age=87600h0m0s duplicates=1s discard-new write-once direct atomic deny-delete deny-purge",
 	"ringback_JTI ringback.jti.* memory messages=4194304 per-subject=1 replicas=1 age=1h1m0s duplicates=1s discard-new write-once direct ttl",
-	"ringback_SEEN ringback.seen.* per-subject=1 message-bytes=1024 replicas=1 age=8784h0m0s duplicates=1s discard-new write-once direct atomic",
+	"ringback_SEEN ringback.seen.* per-subject=1 message-bytes=1024 replicas=1 age=8784h0m0s duplicates=1s discard-new write-once direct atomic deny-delete deny-purge",
 	"ringback_DEK ringback.dek.* per-subject=1 replicas=1 duplicates=1s discard-new write-once direct",
 	"ringback_SLOT ringback.slot.* memory per-subject=1 replicas=1 duplicates=1s discard-new write-once direct ttl",
 	"ringback_TURN ringback.turn.* memory per-subject=1 replicas=1 duplicates=1s direct ttl",

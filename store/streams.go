@@ -64,6 +64,7 @@ func layout(maxBytes int64) ([]jetstream.StreamConfig, []jetstream.KeyValueConfi
 			Name: streamConsent, Subjects: []string{"consent.*.>"},
 			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
 			AllowDirect: true, AllowAtomicPublish: true,
+			DenyDelete: true, DenyPurge: true,
 			MaxAge: factAge, MaxMsgSize: maxFact, MaxBytes: maxBytes, Duplicates: time.Second,
 		},
 		{
@@ -74,6 +75,7 @@ func layout(maxBytes int64) ([]jetstream.StreamConfig, []jetstream.KeyValueConfi
 		{
 			Name: streamEvidence, Subjects: []string{"evidence.*.*"},
 			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+			DenyDelete: true, DenyPurge: true,
 			AllowDirect: true, AllowAtomicPublish: true, MaxAge: consent.LegalPeriod, Duplicates: time.Second, // what is sealed does not compress
 		},
 		{
@@ -85,6 +87,7 @@ func layout(maxBytes int64) ([]jetstream.StreamConfig, []jetstream.KeyValueConfi
 		{
 			Name: streamSeen, Subjects: []string{"seen.*"},
 			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+			DenyDelete: true, DenyPurge: true,
 			AllowDirect: true, AllowAtomicPublish: true, MaxAge: seenAge, MaxMsgSize: 1 << 10, Duplicates: time.Second,
 		},
 		{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"ringback/config"
+	"ringback/store"
 )
 
 const checkUsage = `Usage: ringback check [--config FILE] [--dev]
@@ -34,6 +35,9 @@ func (a *app) check(_ context.Context, args []string) error {
 	}
 	for _, n := range cfg.Notes {
 		fmt.Fprintf(a.stderr, "note: %s\n", n)
+	}
+	if cfg.NATS == nil && store.Unmigrated(cfg.Data) {
+		fmt.Fprintf(a.stderr, "note: the server of %s would delete what is written once, as an earlier release made it: stop the service and run ringback migrate\n", cfg.Data)
 	}
 	fmt.Fprintf(a.stdout, "%s: no mistakes\n", *file)
 	return nil

@@ -66,6 +66,7 @@ func openHouse(ctx context.Context, cfg *config.Config, root *keys.Root, phones 
 	if h.store, err = store.Open(ctx, sc); err != nil {
 		return nil, err
 	}
+	noteProtection(ctx, h.store, log)
 	if err := h.wire(ctx, root, phones); err != nil {
 		h.close(ctx)
 		return nil, err

@@ -162,6 +162,9 @@ func (s *Store) startEmbedded(ctx context.Context) error {
 		return fmt.Errorf("configuring the embedded server: %w", err)
 	}
 	lg := &serverLog{log: cfg.Log, lose: s.lose}
+	if s.losing != nil { // a repair reads everything itself
+		lg.lose = func(...consent.Loss) error { return nil }
+	}
 	srv.SetLoggerV2(lg, false, false, false)
 	s.srv, s.exclusive = srv, true
 	go srv.Start() // ends with Shutdown

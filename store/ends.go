@@ -80,6 +80,9 @@ func (s *Store) draftEnd(ctx context.Context, drafts []*draft, req *consent.Requ
 	case end.Settlement != nil:
 		v := *end.Settlement
 		f, err = s.draft(ctx, req, place{ID: req.ID, Kind: consent.FactSettled}, label{At: v.At, Verb: string(v.Verb)}, v)
+	case end.Revocation != nil:
+		r := *end.Revocation
+		f, err = s.draft(ctx, req, place{ID: req.ID, Kind: consent.FactRevoked}, label{At: r.At}, r)
 	default:
 		return drafts, nil
 	}

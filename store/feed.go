@@ -79,6 +79,7 @@ func (s *Store) followOwn(ctx context.Context, f *following) error {
 			}
 			f.last = first[0].seq - 1
 		}
+		f.last = max(f.last, there.FirstSeq-min(1, there.FirstSeq)) // the rest has aged out, or is declared lost
 		f.begun = true
 	}
 	if err := s.catchUp(ctx, f, there.LastSeq); err != nil {
@@ -147,7 +148,7 @@ func (s *Store) catchUp(ctx context.Context, f *following, upTo uint64) error {
 // take passes one message on. What cannot be read stays where it is; it is
 // logged and counted as seen, for every reader of the request will report it.
 func (s *Store) take(ctx context.Context, f *following, m message) {
-	if f.last > 0 && m.seq > f.last+1 {
+	if f.last > 0 && m.seq > f.last+1 && !s.gone().covers(streamConsent, f.last+1, m.seq-1) {
 		_ = s.lose(consent.Loss{Stream: streamConsent, From: f.last + 1, To: m.seq - 1, Why: "they are gone"}) // whoever writes next is told
 	}
 	f.last = max(f.last, m.seq)
@@ -156,6 +157,9 @@ func (s *Store) take(ctx context.Context, f *following, m message) {
 	defer s.followed.Store(f.last)
 	if s.exclusive {
 		s.tail.add(m)
+	}
+	if s.names.isFiller(m.subject) {
+		return
 	}
 	p, err := s.names.parseFact(m.subject)
 	var l label

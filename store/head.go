@@ -192,6 +192,10 @@ func (h *head) saw(stream string, seq uint64) {
 // openHead begins with what was acknowledged before.
 func (s *Store) openHead() (err error) {
 	dir := ""
+	if s.losing != nil { // a repair writes the head when all is done
+		s.head, err = newHead("", nil, s.lose, &s.health)
+		return err
+	}
 	if s.srv != nil {
 		dir = s.cfg.Dir
 		s.expected[headEpoch] = mark{Seq: uint64(s.epoch)}

@@ -208,7 +208,7 @@ func (s *Store) lookAtSize(ctx context.Context) error {
 		return err
 	}
 	there := stream.CachedInfo().State
-	if l, holes := holesIn(streamConsent, there); holes {
+	if l, holes := holesIn(streamConsent, there, s.gone()); holes {
 		return s.lose(l)
 	}
 	s.health.grown.Add(-grown)

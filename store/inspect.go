@@ -62,11 +62,41 @@ func (n names) validSubject(stream string) func([]byte) bool {
 // inspect reads the embedded server's files before it starts. What a kill may
 // leave behind, and makes the server throw a stream away, is put in order.
 func (s *Store) inspect(ctx context.Context, expected map[string][]mark, clean bool) error {
-	var losses []consent.Loss
 	most := int64(0)
 	if clean {
 		most = inspectMost
 	}
+	losses, stubs, err := s.inspectFiles(ctx, expected, most)
+	if err == nil {
+		err = s.removeStubs(ctx, stubs, len(expected) > 0)
+	}
+	if err != nil || len(losses) == 0 {
+		return err
+	}
+	return s.namedOffline(ctx, losses)
+}
+
+// removeStubs removes what a kill left between making a block and its key, and with
+// it what the server has noted of it, which would look like a loss. Where nothing
+// else tells of one the notes stay.
+func (s *Store) removeStubs(ctx context.Context, stubs []string, notes bool) error {
+	for _, stub := range stubs {
+		if err := os.Remove(stub); err != nil {
+			return err
+		}
+		if index := filepath.Join(filepath.Dir(stub), "index.db"); notes {
+			if err := os.Remove(index); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		s.log.LogAttrs(ctx, slog.LevelInfo, "a file that a kill left empty was removed", slog.String("step", filepath.Base(stub)))
+	}
+	return nil
+}
+
+// inspectFiles reads so many bytes of each stream, 0: all, and returns what is
+// lost, and what the server must not find.
+func (s *Store) inspectFiles(ctx context.Context, expected map[string][]mark, most int64) (losses []consent.Loss, stubs []string, err error) {
 	for _, stream := range s.names.kept() {
 		label := s.names.label(stream)
 		if _, err := os.Stat(s.files(stream)); err != nil {
@@ -79,27 +109,15 @@ func (s *Store) inspect(ctx context.Context, expected map[string][]mark, clean b
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		for _, stub := range r.Stubs {
-			if err := os.Remove(stub); err != nil {
-				return err
-			}
-			// What the server has noted of it would look like a loss. Where nothing
-			// else tells of one it stays.
-			if notes := filepath.Join(filepath.Dir(stub), "index.db"); len(expected) > 0 {
-				if err := os.Remove(notes); err != nil && !errors.Is(err, fs.ErrNotExist) {
-					return err
-				}
-			}
-			s.log.LogAttrs(ctx, slog.LevelInfo, "a file that a kill left empty was removed", slog.String("step", label))
-		}
+		stubs = append(stubs, r.Stubs...)
 		s.readTo[label] = 0
 		if r.Skipped > 0 {
 			s.readTo[label] = r.First - min(1, r.First)
 		}
 		if _, once := writtenOnce[label]; once && len(r.Damage) == 0 {
-			losses = append(losses, gaps.losses(label)...)
+			losses = append(losses, gaps.losses(label, s.declared)...)
 		}
 		if seq := furthest(expected[label]); seq > r.Highest && len(r.Damage) == 0 {
 			losses = append(losses, consent.Loss{Stream: label, From: r.Highest + 1, To: seq, Why: "they were acknowledged and the files do not have them"})
@@ -112,9 +130,11 @@ func (s *Store) inspect(ctx context.Context, expected map[string][]mark, clean b
 			losses = append(losses, damageOf(label, d))
 		}
 	}
-	if len(losses) == 0 {
-		return nil
-	}
+	return losses, stubs, nil
+}
+
+// namedOffline says of which requests facts are lost, before the server runs.
+func (s *Store) namedOffline(ctx context.Context, losses []consent.Loss) error {
 	named := newLostRequests(losses)
 	_, err := blocks.Check(s.blocksOf(s.names.stream(streamAudit)), 0, func(_ uint64, _, data []byte) { named.add(data) })
 	if err != nil {
@@ -136,8 +156,11 @@ func (g *gaps) visit(seq uint64, _, _ []byte) {
 	g.last = max(g.last, seq)
 }
 
-func (g *gaps) losses(label string) (out []consent.Loss) {
+func (g *gaps) losses(label string, known declared) (out []consent.Loss) {
 	for _, gap := range g.list {
+		if known.covers(label, gap[0], gap[1]) {
+			continue
+		}
 		out = append(out, consent.Loss{Stream: label, From: gap[0], To: gap[1], Why: "the files do not have them"})
 	}
 	return out

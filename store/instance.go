@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -43,13 +44,37 @@ type instance struct {
 	Epoch       int       `json:"epoch,omitempty"`      // counts repairs
 	Format      int       `json:"format,omitempty"`     // highest consent.Version of a program that opened it
 	Release     string    `json:"release,omitempty"`    // that program's
+
+	Repair *repairing `json:"repair,omitempty"` // one that began and did not end
+	Lost   declared   `json:"lost,omitempty"`   // what repairs have declared lost
+	MAC    string     `json:"mac,omitempty"`    // over both: who could change them would have losses passed over
 }
+
+// mac is over what is not missed any more.
+func (in *instance) mac(v Vault) (string, error) {
+	if in.Repair == nil && len(in.Lost) == 0 {
+		return "", nil
+	}
+	data, err := json.Marshal([]any{in.ID, in.Epoch, in.Repair, in.Lost})
+	if err != nil {
+		return "", fmt.Errorf("encoding the instance record: %w", err)
+	}
+	return hex.EncodeToString(v.MAC("lost", string(data))), nil
+}
+
+// instanceVersion is that of a record that no repair has touched; a repaired one's
+// is repairedVersion: programs that know nothing of repairs must not open it, for
+// what was declared lost they would miss, and take what stands for it for facts.
+const (
+	instanceVersion = 1
+	repairedVersion = 2
+)
 
 func newInstance(cfg *Config, n names) *instance {
 	var id [16]byte
 	rand.Read(id[:]) // never fails
 	return &instance{
-		V: 1, ID: hex.EncodeToString(id[:]), Prefix: n.prefix, Fingerprint: cfg.Vault.Fingerprint(),
+		V: instanceVersion, ID: hex.EncodeToString(id[:]), Prefix: n.prefix, Fingerprint: cfg.Vault.Fingerprint(),
 		Dev: cfg.Dev, CreatedAt: cfg.Now().UTC(), Streams: n.kept(), Unfinished: true,
 	}
 }
@@ -60,7 +85,7 @@ func readInstance(data []byte) (*instance, error) {
 	if err := json.Unmarshal(data, &in); err != nil {
 		return nil, fmt.Errorf("reading the instance record: %w: restore it from a backup", err)
 	}
-	if in.V != 1 {
+	if in.V != instanceVersion && in.V != repairedVersion {
 		return nil, fmt.Errorf("reading the instance record: version %d: use the release that wrote it", in.V)
 	}
 	return &in, nil
@@ -79,6 +104,9 @@ func (in *instance) belongs(cfg *Config, n names, where string) error {
 	case in.Prefix != n.prefix:
 		return fmt.Errorf("opening %s: made with prefix %q, not %q; set nats.prefix to %q", where, in.Prefix, n.prefix, in.Prefix)
 	}
+	if mac, err := in.mac(cfg.Vault); err != nil || !hmac.Equal([]byte(mac), []byte(in.MAC)) {
+		return errors.Join(err, fmt.Errorf("opening %s: the instance record was changed: what it says is lost is not what a repair wrote; restore it from a backup", where))
+	}
 	return nil
 }
 
@@ -86,6 +114,9 @@ func (in *instance) belongs(cfg *Config, n names, where string) error {
 func (in *instance) usable(where string) error {
 	if in.Unfinished {
 		return fmt.Errorf("opening %s: %w: an initialisation did not end; run ringback init again", where, ErrUninitialised)
+	}
+	if in.Repair != nil {
+		return fmt.Errorf("opening %s: %w: a repair began and did not end; run ringback repair --yes again", where, consent.ErrLost)
 	}
 	return nil
 }

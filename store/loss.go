@@ -73,6 +73,9 @@ func (s *Store) lose(losses ...consent.Loss) error {
 }
 
 func (s *Store) isLost(err error) error {
+	if s.losing != nil && s.losing.take(err) {
+		return nil
+	}
 	if s.health.lost.CompareAndSwap(nil, &err) {
 		if s.head != nil {
 			s.head.again() // so that others know what was there
@@ -90,10 +93,11 @@ func (s *Store) compareStream(ctx context.Context, stream, label string, marks [
 	}
 	there := handle.CachedInfo().State
 	age, once := writtenOnce[label]
-	if l, holes := holesIn(label, there); holes {
+	known := s.gone()
+	if l, holes := holesIn(label, there, known); holes && s.losing == nil { // a repair looks which ones
 		losses = append(losses, l)
 	}
-	if once && there.FirstSeq > 1 && s.cfg.Now().Sub(s.created) < age {
+	if once && there.FirstSeq > 1 && s.cfg.Now().Sub(s.created) < age && !known.covers(label, 1, there.FirstSeq-1) {
 		losses = append(losses, consent.Loss{Stream: label, From: 1, To: there.FirstSeq - 1, Why: "they are gone before their time"})
 	}
 	for _, m := range marks {
@@ -103,7 +107,7 @@ func (s *Store) compareStream(ctx context.Context, stream, label string, marks [
 		switch {
 		case m.Seq > there.LastSeq:
 			losses = append(losses, consent.Loss{Stream: label, From: there.LastSeq + 1, To: m.Seq, Why: "they were acknowledged and are not there"})
-		case m.Seq < there.FirstSeq || m.Sum == "":
+		case m.Seq < there.FirstSeq || m.Sum == "" || known.covers(label, m.Seq, m.Seq):
 		default:
 			same, err := s.holds(ctx, handle, m, once || onlyMore[label] && m.Seq == there.LastSeq)
 			if err != nil {
@@ -119,9 +123,9 @@ func (s *Store) compareStream(ctx context.Context, stream, label string, marks [
 
 // holesIn returns what the server itself says is missing in between of a stream
 // that is written once.
-func holesIn(label string, there jetstream.StreamState) (l consent.Loss, holes bool) {
+func holesIn(label string, there jetstream.StreamState, known declared) (l consent.Loss, holes bool) {
 	_, once := writtenOnce[label]
-	if !once || there.NumDeleted == 0 || there.LastSeq == 0 { // one that was never written to reports one
+	if !once || there.LastSeq == 0 || uint64(there.NumDeleted) <= known.count(label, there.FirstSeq, there.LastSeq) { // one that was never written to reports one
 		return l, false
 	}
 	return consent.Loss{Stream: label, From: there.FirstSeq, To: there.LastSeq, Why: fmt.Sprintf("%d in between are gone", there.NumDeleted)}, true
@@ -171,7 +175,7 @@ func (s *Store) unlikeChain(ctx context.Context) ([]consent.Loss, error) {
 	if r.Sealed > there.LastSeq {
 		return []consent.Loss{{Stream: streamConsent, From: there.LastSeq + 1, To: r.Sealed, Why: "they were sealed and are not there"}}, nil
 	}
-	if there.FirstSeq > 1 {
+	if there.FirstSeq > 1 && !s.gone().covers(streamConsent, there.FirstSeq-1, there.FirstSeq-1) {
 		before, err := s.recordBefore(ctx, there.FirstSeq-1, last.Seq)
 		if err != nil {
 			return nil, err
@@ -214,18 +218,18 @@ func (s *Store) readable(ctx context.Context) error {
 
 // compareSealed holds the newest sealed facts against their digests.
 func (s *Store) compareSealed(ctx context.Context, last, first uint64) (losses []consent.Loss, err error) {
-	want := map[uint64]consent.Digest{}
+	want, known := map[uint64]consent.Digest{}, s.gone()
 	least := uint64(0)
-	for seq := last; seq > 0 && len(want) < sealedAgain; seq-- {
+	for seq := last; seq > 0 && (len(want) < sealedAgain || s.losing != nil); seq-- {
 		r, found, err := s.record(ctx, seq)
 		if err != nil {
 			return nil, err
 		}
-		if !found {
+		if !found && !known.covers(streamAudit, seq, seq) {
 			break
 		}
 		for _, f := range r.Facts {
-			if f.Seq >= first && f.Unreadable == "" {
+			if f.Seq >= first && f.Unreadable == "" && !known.covers(streamConsent, f.Seq, f.Seq) {
 				want[f.Seq] = f.SHA256
 			}
 			if least == 0 || f.Seq < least {
@@ -274,11 +278,12 @@ func (s *Store) recordBefore(ctx context.Context, fact, last uint64) (uint64, er
 	low, high := uint64(1), last
 	for low < high {
 		mid := (low + high) / 2
-		at, ok, err := s.record(ctx, mid)
+		at, err := s.Records(ctx, mid-1, 1) // the next one where it is lost
 		if err != nil {
 			return 0, err
 		}
-		if !ok || at.Sealed < fact {
+		var r sealedRecord
+		if len(at) == 0 || json.Unmarshal(at[0].Data, &r) != nil || r.Sealed < fact {
 			low = mid + 1
 		} else {
 			high = mid

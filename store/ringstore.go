@@ -28,6 +28,9 @@ func (s *Store) LoadKeys(ctx context.Context) ([]byte, uint64, error) {
 	return append([]byte{}, kept.Value()...), kept.Revision(), nil
 }
 
+// ringGone is the loss of all signing keys.
+var ringGone = consent.Loss{Stream: "KV_" + bucketKeys, Why: "the signing keys are gone"}
+
 // keysUnneeded returns an error where something is stored that rests on signing
 // keys.
 func (s *Store) keysUnneeded(ctx context.Context) error {
@@ -37,7 +40,7 @@ func (s *Store) keysUnneeded(ctx context.Context) error {
 			return fmt.Errorf("looking for signing keys: %w", err)
 		}
 		if stream.CachedInfo().State.LastSeq > 0 {
-			return s.lose(consent.Loss{Stream: "KV_" + bucketKeys, Why: "the signing keys are gone"})
+			return s.lose(ringGone)
 		}
 	}
 	return nil

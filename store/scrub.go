@@ -24,19 +24,8 @@ const (
 // scrubWait, and goes on in the background.
 func (s *Store) scrub(ctx, background context.Context) error {
 	done := make(chan error, 1)
-	began := time.Now()
-	s.running.Go(func() {
-		var err error
-		for _, stream := range s.names.kept() {
-			label := s.names.label(stream)
-			if _, once := writtenOnce[label]; once {
-				err = errors.Join(err, s.scrubStream(background, label, began.Add(scrubWait)))
-			} else if s.srv == nil {
-				err = errors.Join(err, s.countStream(background, stream, label))
-			}
-		}
-		done <- err
-	})
+	busy := time.Now().Add(scrubWait)
+	s.running.Go(func() { done <- s.scrubAll(background, busy) })
 	wait := time.NewTimer(scrubWait)
 	defer wait.Stop()
 	select {
@@ -47,6 +36,19 @@ func (s *Store) scrub(ctx, background context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("reading the store: %w", ctx.Err())
 	}
+}
+
+// scrubAll is scrub to its end.
+func (s *Store) scrubAll(ctx context.Context, busy time.Time) (err error) {
+	for _, stream := range s.names.kept() {
+		label := s.names.label(stream)
+		if _, once := writtenOnce[label]; once {
+			err = errors.Join(err, s.scrubStream(ctx, label, busy))
+		} else if s.srv == nil {
+			err = errors.Join(err, s.countStream(ctx, stream, label))
+		}
+	}
+	return err
 }
 
 // scrubStream reads one stream as far as nobody has, without a pause until a
@@ -73,7 +75,9 @@ func (s *Store) scrubStream(ctx context.Context, stream string, busy time.Time) 
 		}
 		for _, m := range batch {
 			if m.seq != after+1 {
-				return s.missing(ctx, stream, after+1, m.seq-1)
+				if err := s.missing(ctx, stream, after+1, m.seq-1); err != nil {
+					return err
+				}
 			}
 			after = m.seq
 		}
@@ -155,7 +159,7 @@ func (s *Store) missing(ctx context.Context, stream string, from, to uint64) err
 	if err != nil {
 		return fmt.Errorf("reading the store: %w", err)
 	}
-	if first := handle.CachedInfo().State.FirstSeq; first > from {
+	if first := handle.CachedInfo().State.FirstSeq; first > from || s.gone().covers(stream, from, to) {
 		return nil
 	}
 	return s.isLost(s.lostError(ctx, []consent.Loss{{Stream: stream, From: from, To: to, Why: "they cannot be read"}}))

@@ -112,6 +112,26 @@ func (s *Store) Evidence(ctx context.Context, after uint64, limit int) ([]consen
 // is no fact of this person or none at all is returned as unreadable, so that
 // the chain names it.
 func (s *Store) Facts(ctx context.Context, after uint64, limit int) ([]consent.StoredFact, error) {
+	var kept []message
+	for {
+		messages, err := s.factsAfter(ctx, after, limit-len(kept))
+		if err != nil {
+			return nil, err
+		}
+		all := len(messages) < limit-len(kept)
+		for _, m := range messages {
+			if after = m.seq; !s.names.isFiller(m.subject) {
+				kept = append(kept, m)
+			}
+		}
+		if all || len(kept) == limit {
+			return s.storedFacts(ctx, kept)
+		}
+	}
+}
+
+// factsAfter returns at most limit messages of the stream of facts.
+func (s *Store) factsAfter(ctx context.Context, after uint64, limit int) ([]message, error) {
 	messages := s.tail.after(after, limit)
 	if n := len(messages); n > 0 {
 		after = messages[n-1].seq
@@ -123,7 +143,7 @@ func (s *Store) Facts(ctx context.Context, after uint64, limit int) ([]consent.S
 		}
 		messages = append(messages, rest...)
 	}
-	return s.storedFacts(ctx, messages)
+	return messages, nil
 }
 
 // FactsOf returns every fact of these requests, in the order in which they were

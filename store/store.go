@@ -106,6 +106,8 @@ type Store struct {
 	created  time.Time           // when it was initialised
 	epoch    int                 // counts repairs
 	release  string              // of the latest program that opened the instance
+	declared declared            // what repairs have declared lost
+	losing   *losing             // nil unless this is a repair
 	readTo   map[string]uint64   // of an embedded server's streams: up to where they were not read before it started
 	expected map[string]mark     // what the heads say, of streams
 	places   places              // of the embedded server's files
@@ -207,58 +209,13 @@ func newStore(cfg Config, n names, in *instance) *Store {
 
 // is says which instance the store is.
 func (s *Store) is(in *instance) {
-	s.instance, s.created, s.epoch, s.release = in.ID, in.CreatedAt, in.Epoch, in.Release
+	s.instance, s.created, s.epoch, s.release, s.declared = in.ID, in.CreatedAt, in.Epoch, in.Release, in.Lost
 }
 
 // prepare builds what lives in this process on top of a connection.
 func (s *Store) prepare(ctx context.Context) error {
-	var mark [4]byte
-	rand.Read(mark[:]) // never fails
-	s.writer = binary.BigEndian.Uint32(mark[:])
-	s.ready = make(chan struct{})
-	s.index = newIndex(s.cfg.Now)
-	s.recent = newCache(cacheSize, s.cfg.Now)
-	var background context.Context
-	background, s.stop = context.WithCancel(context.Background())
-	if s.exclusive {
-		if err := s.openUses(background); err != nil {
-			return err
-		}
-	} else {
-		s.shares = newShares(s.cfg.Now())
-	}
-	s.feed.wake = make(chan struct{}, 1)
-	if err := s.openHead(); err != nil {
-		return err
-	}
-	s.begin = func() { s.running.Go(func() { s.follow(background) }) }
-	if err := s.names.createVolatile(ctx, s.js); err != nil {
-		return err
-	}
-	var err error
-	if s.reader, err = newReader(s.nc, s.names.stream(streamConsent)); err != nil {
-		return err
-	}
-	if s.commit, err = newCommitter(s.wc, streamConsent, s.head, s.reader, s.cfg.OnCommit); err != nil {
-		return err
-	}
-	s.commit.onFact = s.remember
-	for stream, c := range map[string]**committer{streamSeen: &s.seen, streamEvidence: &s.evidence} {
-		r, err := newReader(s.nc, s.names.stream(stream))
-		if err != nil {
-			return err
-		}
-		if *c, err = newCommitter(s.wc, stream, s.head, r, nil); err != nil {
-			return err
-		}
-	}
-	if s.srv != nil && s.stageInMemory() {
-		s.commit.from, s.evidence.from = batchFromStaged, batchFromStaged
-	}
-	for _, c := range s.committers() {
-		s.running.Go(func() { c.run(background) })
-	}
-	if err := s.openHealth(ctx); err != nil {
+	background, err := s.prepareWriters(ctx)
+	if err != nil {
 		return err
 	}
 	s.running.Go(func() { s.watchHealth(background) })
@@ -276,6 +233,56 @@ func (s *Store) prepare(ctx context.Context) error {
 	}
 	s.running.Go(func() { s.keepHead(background) })
 	return nil
+}
+
+// prepareWriters builds what reads and writes facts; background ends with the
+// store.
+func (s *Store) prepareWriters(ctx context.Context) (background context.Context, err error) {
+	var mark [4]byte
+	rand.Read(mark[:]) // never fails
+	s.writer = binary.BigEndian.Uint32(mark[:])
+	s.ready = make(chan struct{})
+	s.index = newIndex(s.cfg.Now)
+	s.recent = newCache(cacheSize, s.cfg.Now)
+	background, s.stop = context.WithCancel(context.Background())
+	if s.exclusive {
+		if err := s.openUses(background); err != nil {
+			return nil, err
+		}
+	} else {
+		s.shares = newShares(s.cfg.Now())
+	}
+	s.feed.wake = make(chan struct{}, 1)
+	if err := s.openHead(); err != nil {
+		return nil, err
+	}
+	s.begin = func() { s.running.Go(func() { s.follow(background) }) }
+	if err := s.names.createVolatile(ctx, s.js); err != nil {
+		return nil, err
+	}
+	if s.reader, err = newReader(s.nc, s.names.stream(streamConsent)); err != nil {
+		return nil, err
+	}
+	if s.commit, err = newCommitter(s.wc, streamConsent, s.head, s.reader, s.cfg.OnCommit); err != nil {
+		return nil, err
+	}
+	s.commit.onFact = s.remember
+	for stream, c := range map[string]**committer{streamSeen: &s.seen, streamEvidence: &s.evidence} {
+		r, err := newReader(s.nc, s.names.stream(stream))
+		if err != nil {
+			return nil, err
+		}
+		if *c, err = newCommitter(s.wc, stream, s.head, r, nil); err != nil {
+			return nil, err
+		}
+	}
+	if s.srv != nil && s.stageInMemory() {
+		s.commit.from, s.evidence.from = batchFromStaged, batchFromStaged
+	}
+	for _, c := range s.committers() {
+		s.running.Go(func() { c.run(background) })
+	}
+	return background, s.openHealth(ctx)
 }
 
 // committers are those that were opened.

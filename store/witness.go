@@ -61,6 +61,9 @@ func (e expectations) take(s *Store, h *publishedHead, from string) error {
 	switch {
 	case h.Instance != s.instance:
 		return fmt.Errorf("opening %s: %s is the head of another instance (%s, this is %s): name another file as witness, or remove it", s.cfg.where(), from, h.Instance, s.instance)
+	case h.Epoch > s.epoch && s.losing != nil:
+		s.losing.later(h.Epoch)
+		e.add(h.Streams)
 	case h.Epoch > s.epoch:
 		return &consent.LostError{Where: s.cfg.where(), Losses: []consent.Loss{{Stream: "all", Why: fmt.Sprintf("this is a copy from before repair %d", h.Epoch)}}}
 	case h.Epoch == s.epoch:
@@ -117,7 +120,11 @@ func (s *Store) expect() (e expectations, clean bool, err error) {
 		return e, false, err
 	}
 	clean = marks[headClean].Sum != "" && marks[headClean].Sum == s.notes()
-	if int(marks[headEpoch].Seq) == s.epoch {
+	epoch := int(marks[headEpoch].Seq)
+	if s.losing != nil {
+		s.losing.later(epoch)
+	}
+	if epoch == s.epoch || epoch > s.epoch && s.losing != nil {
 		maps.DeleteFunc(marks, func(name string, _ mark) bool { return name[0] == '@' })
 		e.add(marks)
 	}

@@ -71,7 +71,7 @@ var planted = []struct {
 	{"goes on over what is gone", []program.Change{{
 		File: "store/loss.go", Old: "	if s.health.lost.CompareAndSwap(nil, &err) {\n", New: "	if true {\n		return nil\n	}\n	if s.health.lost.CompareAndSwap(nil, &err) {\n",
 	}, {
-		File: "store/inspect.go", Old: "	if len(losses) == 0 {\n		return nil\n	}\n	named :=", New: "	if true {\n		return nil\n	}\n	named :=",
+		File: "store/inspect.go", Old: "	if err != nil || len(losses) == 0 {\n", New: "	if true {\n",
 	}}, damages(4), check.Lost},
 }
 

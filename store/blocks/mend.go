@@ -3,7 +3,6 @@ package blocks
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 )
@@ -85,18 +84,17 @@ func remove(path string) error {
 	return nil
 }
 
+// copyFile keeps a file, unless an earlier call has, which was interrupted: by now
+// it may have been changed.
 func copyFile(from, to string) error {
-	in, err := os.Open(from)
+	if _, err := os.Stat(to); err == nil {
+		return nil
+	}
+	data, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Sync(), out.Close())
+	return replace(to, data)
 }
 
 // replace writes a file so that a crash leaves the old or the new one.

@@ -240,3 +240,10 @@ func (s *Server) Stop() {
 
 // Use makes a configuration of New open on this server.
 func (s *Server) Use(c *store.Config) { c.Dir, c.URL, c.Monitor = "", s.URL, s.Monitor }
+
+// For is the house, closed, for another test: it opens with Reopen.
+func (h *House) For(t testing.TB) *House {
+	other := &House{t: t, Root: h.Root, Config: h.Config}
+	t.Cleanup(other.Close)
+	return other
+}

@@ -26,6 +26,7 @@ func commands() []command {
 		{"serve", "Runs the service.", serveUsage, (*app).serve},
 		{"demo", "Shows the whole thing on this machine, with a phone on a page.", demoUsage, (*app).demo},
 		{"check", "Reports every mistake of a configuration at once.", checkUsage, (*app).check},
+		{"repair", "Makes a store usable again of which facts are lost.", repairUsage, (*app).repair},
 		{"migrate", "Brings the store of an earlier release up to date.", migrateUsage, (*app).migrate},
 		{"ask", "Asks a person as an agent, and waits for the answer.", askUsage, (*app).ask},
 		{"client", "Adds, lists, shows and removes agents.", clientUsage, (*app).client},

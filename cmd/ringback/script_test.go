@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"reply":  reply,
 			"signal": signalTo,
 			"within": within,
+			"damage": damage,
 		},
 	})
 }
@@ -160,6 +161,14 @@ func signalTo(ts *testscript.TestScript, _ bool, args []string) {
 		return n == 1 && err == nil
 	})
 	ts.Check(send(pid, args[0]))
+}
+
+// damage FILE: takes its second half away.
+func damage(ts *testscript.TestScript, _ bool, args []string) {
+	file := ts.MkAbs(args[0])
+	info, err := os.Stat(file)
+	ts.Check(err)
+	ts.Check(os.Truncate(file, info.Size()/2))
 }
 
 // within FILE TEXT: waits until the file contains the text.
